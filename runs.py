@@ -1,0 +1,240 @@
+"""Records of training runs: plain JSON and safetensors, written whole or not at all, never able to run code.
+
+A store is a folder. A finished run is NAME.json (curves, facts) beside NAME.safetensors (weights), NAME made from
+the config. What is unfinished (checkpoint, lock, progress) lies in its folder .unfinished.
+"""
+
+import contextlib
+import hashlib
+import json
+import math
+import os
+import warnings
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import filelock
+import safetensors.torch
+from safetensors import SafetensorError
+
+FORMAT = 1
+LARGEST = 2**30  # bytes: no file of ours comes near it, and none above it is read
+
+
+@dataclass
+class Run:
+    """What a training run left: its curves, how they were made, and the model. `seconds` is wall time."""
+
+    config: object
+    loss: list = field(default_factory=list)            # of every batch, before its update
+    eval_batch: list = field(default_factory=list)      # batches done at each evaluation
+    accuracy: list = field(default_factory=list)        # share of test sums with every digit right
+    digit_accuracy: list = field(default_factory=list)
+    seconds: float = 0.0
+    diverged: bool = False
+    device: str = "cpu"
+    gradients: str = "bptt"
+    versions: dict = field(default_factory=dict)
+    model: object = field(default=None, repr=False)
+
+    @property
+    def done(self):
+        return self.diverged or len(self.loss) == self.config.batches
+
+
+# Files
+
+def write_whole(path, data):
+    """Write bytes so that `path` holds all of them or what it held before, also after a crash."""
+    part = Path(f"{path}.part")  # one name, so that what a kill leaves is overwritten by the next try
+    try:
+        with part.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+
+
+def read_whole(path):
+    """The bytes of a file of ours; raises ValueError where it is larger than any of them can be."""
+    if os.stat(path).st_size > LARGEST:
+        raise ValueError("too large")
+    return Path(path).read_bytes()
+
+
+def tensor_bytes(tensors, facts=None):
+    """Tensors by name, and plain data `facts`, as safetensors."""
+    tensors = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
+    return safetensors.torch.save(tensors, {"facts": json.dumps(facts)} if facts is not None else None)
+
+
+def tensors_of(data):
+    """Tensors by name from safetensors bytes; raises ValueError for anything else."""
+    try:
+        return safetensors.torch.load(data)
+    except (SafetensorError, KeyError, TypeError, RuntimeError, OverflowError) as problem:
+        raise ValueError(f"not a whole safetensors file ({str(problem).splitlines()[0][:80]})") from None
+
+
+def facts_of(data):
+    """The plain data that `tensor_bytes` was given; for bytes that `tensors_of` accepts."""
+    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    return parse(header["__metadata__"]["facts"])
+
+
+def parse(text):
+    """JSON without duplicate keys and without NaN; raises ValueError for the rest."""
+    def once(pairs):
+        if len(found := dict(pairs)) < len(pairs):
+            raise ValueError("a key stands twice")
+        return found
+
+    def refuse(constant):
+        raise ValueError(f"{constant} is no JSON")
+
+    try:
+        return json.loads(text, object_pairs_hook=once, parse_constant=refuse)
+    except RecursionError:
+        raise ValueError("nested too deep") from None
+
+
+# Records
+
+CURVES = ("loss", "eval_batch", "accuracy", "digit_accuracy")
+FACTS = ("seconds", "diverged", "device", "gradients", "versions")
+
+
+def record_of(run):
+    """A run as plain data, without its model. A loss that is not finite stands as a string."""
+    record = {"format": FORMAT, "config": asdict(run.config)}
+    record |= {name: getattr(run, name) for name in FACTS + CURVES}
+    return record | {"loss": [x if math.isfinite(x) else str(x) for x in run.loss]}
+
+
+def run_of(record, config, model=None):
+    """The run that a record tells of; raises ValueError, naming the part, for one that this config cannot leave."""
+    def require(holds, part):
+        if not holds:
+            raise ValueError(f"its {part} cannot be right")
+
+    require(isinstance(record, dict), "form")
+    require(record.get("format") == FORMAT, "format")
+    require({"format", "config", *FACTS, *CURVES} <= record.keys(), "set of keys")
+    require(json.dumps(record["config"], sort_keys=True) == json.dumps(asdict(config), sort_keys=True), "config")
+    require(all(isinstance(record[name], list) for name in CURVES), "set of curves")
+    require(isinstance(record["diverged"], bool), "diverged")
+    require(type(record["seconds"]) is float and 0 <= record["seconds"] < math.inf, "seconds")
+    require(isinstance(record["device"], str) and isinstance(record["gradients"], str), "device or gradients")
+    require(isinstance(record["versions"], dict), "versions")
+    numbers, last = record["loss"][:-1], record["loss"][-1:]
+    require(all(type(x) is float and x >= 0 for x in numbers), "loss")
+    require(all(x in ("nan", "inf") if record["diverged"] else type(x) is float and x >= 0 for x in last), "loss")
+    done = len(record["loss"])
+    require(done <= config.batches and (done or not record["diverged"]), "number of batches")
+    due = [n for n in range(1, done + 1 - record["diverged"]) if n % config.eval_every == 0 or n == config.batches]
+    require(record["eval_batch"] == due and all(type(n) is int for n in record["eval_batch"]), "eval_batch")
+    for name in ("accuracy", "digit_accuracy"):
+        require(len(record[name]) == len(due), name)
+        require(all(type(x) is float and 0 <= x <= 1 for x in record[name]), name)
+    known = {name: record[name] for name in FACTS + CURVES}
+    return Run(config=config, model=model, **known | {"loss": [float(x) for x in record["loss"]]})
+
+
+class Store:
+    """A folder of runs. `make` builds the model of a config, for weights to be put into."""
+
+    def __init__(self, folder, make):
+        self.folder, self.make = Path(folder), make
+        self.unfinished = self.folder / ".unfinished"
+
+    def make_ready(self):
+        """Make the folder; raises OSError, one line, before any work is lost, where nothing can be written."""
+        try:
+            self.unfinished.mkdir(parents=True, exist_ok=True)
+            write_whole(probe := self.unfinished / f"probe-{os.getpid()}", b"room?")
+            probe.unlink()
+        except OSError as problem:
+            raise OSError(f"run store: got {str(self.folder)!r}, {problem.strerror}; "
+                          "allowed is a folder that can be written") from None
+
+    def name(self, config):
+        """The file name of a config's record, without its ending: readable, and unique by a digest."""
+        c, digest = config, hashlib.sha256(json.dumps(asdict(config), sort_keys=True).encode()).hexdigest()
+        return (f"{c.cell}-{c.layers}x{c.hidden}-{c.digit_len}digits-lr{c.lr:g}-{c.batches}x{c.batch_size}"
+                f"-seed{c.seed}-{digest[:8]}")
+
+    def read(self, config):
+        """The finished run of a config, or None. A record not to be believed is named in a warning."""
+        path = self.folder / f"{self.name(config)}.json"
+        try:
+            record = parse(read_whole(path).decode())
+            run = run_of(record, config)
+            if not run.done:
+                raise ValueError("its loss ends early")
+            data = read_whole(path.with_suffix(".safetensors"))
+            if hashlib.sha256(data).hexdigest() != record.get("weights"):
+                raise ValueError("its weights are not those it names")
+            run.model = self.make(config)
+            run.model.load_state_dict(tensors_of(data))
+            return run
+        except FileNotFoundError as missing:
+            if Path(missing.filename) == path:
+                return None
+            problem = "its weights are missing"
+        except (ValueError, RuntimeError) as error:  # RuntimeError: weights of another shape
+            problem = str(error).splitlines()[0][:100]
+        warnings.warn(f"{path.name} is not believed, {problem}: this run is trained again", stacklevel=2)
+        return None
+
+    def write(self, run):
+        """Add a finished run: weights first, so that a record never names what is not there."""
+        path = self.folder / f"{self.name(run.config)}.json"
+        weights = tensor_bytes(run.model.state_dict())
+        record = record_of(run) | {"weights": hashlib.sha256(weights).hexdigest()}
+        lines = [f"{json.dumps(key)}: {json.dumps(value)}" for key, value in record.items()]
+        write_whole(path.with_suffix(".safetensors"), weights)
+        write_whole(path, ("{" + ",\n ".join(lines) + "}\n").encode())
+        for ending in ("checkpoint", "checkpoint.part", "progress", "lock"):
+            with contextlib.suppress(OSError):  # Windows keeps a lock's file while it is held
+                self._unfinished(run.config, ending).unlink()
+
+    def lock(self, config):
+        """A lock between processes on one config's run; it ends with the process that holds it."""
+        return filelock.FileLock(self._unfinished(config, "lock"))
+
+    def save_checkpoint(self, training):
+        write_whole(self._unfinished(training.run.config, "checkpoint"), tensor_bytes(*training.state()))
+
+    def load_checkpoint(self, training):
+        """Bring a training to where its last checkpoint stood; False for one that is not to be believed.
+
+        After False the training may be half restored: begin with a new one.
+        """
+        path = self._unfinished(training.run.config, "checkpoint")
+        try:
+            data = read_whole(path)
+            training.restore(tensors_of(data), facts_of(data))
+        except FileNotFoundError:
+            pass
+        except (ValueError, KeyError, TypeError, RuntimeError) as error:
+            problem = str(error).splitlines()[0][:100]
+            warnings.warn(f"{path.name} is not believed, {problem}: this run starts anew", stacklevel=2)
+            return False
+        return True
+
+    def note_progress(self, config, batches):
+        """Tell whoever waits for this run how many batches are done."""
+        self._unfinished(config, "progress").write_text(str(batches))
+
+    def progress(self, config):
+        """Batches done of a run in the making, 0 where nobody says."""
+        try:
+            return int(self._unfinished(config, "progress").read_text())
+        except (OSError, ValueError):
+            return 0
+
+    def _unfinished(self, config, ending):
+        return self.unfinished / f"{self.name(config)}.{ending}"
