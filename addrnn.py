@@ -196,12 +196,15 @@ class Adder(nn.Module):
 
         Raises ValueError, one line, for a file that is missing, cut short, no safetensors, or of other shapes.
         """
+        def refusal(problem):
+            return ValueError(f"weights file (--load): got {str(path)!r}, {problem}; allowed is a file of --save")
+
         try:
             tensors = runs.tensors_of(runs.read_whole(path))
-        except (OSError, ValueError) as problem:
-            raise ValueError(f"weights file (--load): got {str(path)!r}, {problem}; allowed is a file of --save") from None
-        refusal = ValueError(f"weights file (--load): got {str(path)!r}, whose tensors are no adder's; "
-                             "allowed is a file of --save")
+        except OSError as problem:
+            raise refusal(problem.strerror) from None
+        except ValueError as problem:
+            raise refusal(problem) from None
         try:
             hidden, embedding = tensors["dense.weight"].shape[1], tensors["embed_layer.weight"].shape[1]
             cell = {1: "RNN", 3: "GRU", 4: "LSTM"}[tensors["rnn.weight_hh_l0"].shape[0] // hidden]
@@ -210,10 +213,10 @@ class Adder(nn.Module):
                 shapes = {name: t.shape for name, t in cls(Config(cell=cell, layers=layers, hidden=hidden,
                                                                   embedding=embedding)).state_dict().items()}
         except (KeyError, IndexError, ZeroDivisionError, ValueError):
-            raise refusal from None
+            raise refusal("whose tensors are no adder's") from None
         whole = all(t.dtype == torch.float32 and torch.isfinite(t).all() for t in tensors.values())
         if not whole or {name: t.shape for name, t in tensors.items()} != shapes:
-            raise refusal
+            raise refusal("whose tensors are no adder's")
         model = cls(Config(cell=cell, layers=layers, hidden=hidden, embedding=embedding))
         model.load_state_dict(tensors)
         return model
@@ -476,8 +479,8 @@ def parser():
     about = dict(digit_len="digits of each number", cell="cell: RNN, LSTM or GRU (pt: RNN)", layers="stacked layers",
                  lr="Adam's learning rate", batches="training batches", batch_size="pairs in a training batch",
                  test_batch_size="pairs in the test set", eval_every="batches between evaluations",
-                 seed="of weights, batches and test set", hidden="units of a layer", embedding="size of a digit's vector",
-                 chains="share of training pairs given columns that sum to 9")
+                 seed="of weights, batches and test set", hidden="units of a layer",
+                 embedding="size of a digit's vector", chains="share of training pairs given columns that sum to 9")
     for f in fields(Config):
         kind = str if f.type is str else number
         p.add_argument(f.metadata["option"], dest=f.name, type=kind, default=f.default, metavar=f.type.__name__.upper(),

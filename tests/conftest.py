@@ -1,0 +1,33 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import settings
+
+ROOT = Path(__file__).resolve().parent.parent
+settings.register_profile("here", deadline=None)  # a noisy machine makes deadlines lie
+settings.load_profile("here")
+torch.set_num_threads(1)
+
+
+def pytest_addoption(parser):
+    parser.addoption("--long", action="store_true", help="the long form of the fault tests")
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """A place of its own for runs/ and figures/."""
+    monkeypatch.setenv("ADDRNN_HOME", str(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture
+def command(tmp_path):
+    """Run addrnn.py as a user does; returns the finished process."""
+    def run(*arguments, **options):
+        return subprocess.run([sys.executable, ROOT / "addrnn.py", *arguments], capture_output=True, text=True,
+                              cwd=tmp_path, env=os.environ | {"OMP_NUM_THREADS": "1"}, **options)
+    return run
