@@ -1,0 +1,223 @@
+"""The report's figures: one style, one colour for a thing in all notebooks, one file for each figure.
+
+A figure's title is its finding. Seeds are thin, their median is thick, lines carry their names at their ends.
+`save` writes figures/NAME.svg, the same bytes for the same figure, and returns it for a notebook to show.
+"""
+
+import io
+import math
+import textwrap
+from pathlib import Path
+from xml.sax.saxutils import quoteattr
+
+import matplotlib
+import numpy as np
+from IPython.display import SVG
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
+
+import addrnn
+import runs
+
+matplotlib.rcdefaults()  # not what a user's matplotlibrc says: the same bytes everywhere
+matplotlib.rcParams |= {
+    "font.family": "DejaVu Sans",  # comes with matplotlib
+    "font.size": 11,
+    "axes.titlesize": 11,
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "#444444",
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#e6e6e6",
+    "lines.solid_capstyle": "round",
+    "svg.fonttype": "path",  # text looks the same where the font is missing
+    "svg.hashsalt": "addrnn",  # else ids are drawn at random
+}
+
+INK, FAINT = "#222222", "#8a8a8a"
+CELLS = {"RNN": "#1b4f8f", "GRU": "#c4601d", "LSTM": "#4a9c5d"}
+RAMP = matplotlib.colors.LinearSegmentedColormap.from_list("ramp", ["#1d1147", "#7b2382", "#d5446d", "#f0a04b"])
+PLACE = {  # where a setting's value lies on the ramp, from 0 to 1
+    "digit_len": lambda n: math.log10(n / 10) / math.log10(500),
+    "layers": lambda n: (n - 1) / 3,
+    "lr": lambda lr: (math.log10(lr) + 5) / 4,
+    "seed": lambda seed: seed / 4,
+}
+NAMES = {
+    "digit_len": lambda n: f"{n} digit{'s' * (n != 1)}",
+    "layers": lambda n: f"{n} layer{'s' * (n != 1)}",
+    "lr": lambda lr: f"lr {lr:g}",
+    "cell": str,
+    "seed": lambda seed: f"seed {seed}",
+}
+
+
+def colour(kind, value):
+    """The colour of a setting's value in all figures; kind is a field of Config: digit_len, layers, cell, lr, seed."""
+    return CELLS[value] if kind == "cell" else RAMP(min(max(PLACE[kind](value), 0.0), 1.0))
+
+
+def name(kind, value):
+    """How a setting's value is written beside a line."""
+    return NAMES[kind](value)
+
+
+def figure(title, columns=1, height=3.6, width=8.0, rows=1, **subplots):
+    """A figure with its finding on top: (fig, axes), axes one or an array, as `Figure.subplots` gives them."""
+    fig = Figure(figsize=(width, height), layout="constrained")
+    axes = fig.subplots(rows, columns, **subplots)
+    lines = textwrap.wrap(title, round(width * 10.5))
+    fig.suptitle("\n".join(lines), x=0.01, ha="left", fontsize=13, fontweight="bold", color=INK)
+    return fig, axes
+
+
+def axis(ax, title="", xlabel="", ylabel="", log="", xlim=None, ylim=None):
+    """Name an axes; `log` is "x", "y" or "xy"."""
+    if "x" in log:
+        ax.set_xscale("log")
+    if "y" in log:
+        ax.set_yscale("log")
+    ax.set(title=title, xlabel=xlabel, ylabel=ylabel)
+    if xlim:
+        ax.set_xlim(xlim)
+    if ylim:
+        ax.set_ylim(ylim)
+
+
+def curves(ax, groups, colours=None, names=None, styles=None):
+    """All seeds thin, their median thick, a name at the end of each median.
+
+    groups: {key: [(x, y) for each seed]}. colours, names, styles: {key: …}; call it when scales and limits are set.
+    """
+    ends = []
+    for i, (key, seeds) in enumerate(groups.items()):
+        paint = colours[key] if colours else RAMP(i / max(1, len(groups) - 1))
+        style = styles[key] if styles else "-"
+        for x, y in seeds:
+            ax.plot(x, y, style, color=paint, linewidth=0.6, alpha=0.5)
+        x, middle = median_curve(seeds)
+        if len(x):
+            ax.plot(x, middle, style, color=paint, linewidth=2.2)
+            ends.append((x[-1], middle[-1], names[key] if names else str(key), paint))
+    name_ends(ax, ends)
+
+
+def median_curve(seeds):
+    """(x, median of y over seeds) as far as the shortest seed goes; seeds: [(x, y), …] on the same x."""
+    length = min((len(x) for x, _ in seeds), default=0)
+    if not length:
+        return np.array([]), np.array([])
+    return np.asarray(seeds[0][0][:length]), np.median([np.asarray(y[:length], float) for _, y in seeds], axis=0)
+
+
+def name_ends(ax, ends, gap=0.075):
+    """Write names right of the axes, at the heights of line ends, at least `gap` of the axes' height apart.
+
+    ends: [(x, y, text, colour)].
+    """
+    to_axes = ax.transData + ax.transAxes.inverted()
+    low = ax.get_ylim()[0]
+    heights = [float(np.clip(to_axes.transform((x, y if np.isfinite(y) else low))[1], 0, 1)) for x, y, *_ in ends]
+    for place, i in zip(spread(heights, gap), np.argsort(heights, kind="stable"), strict=True):
+        *_, text, paint = ends[i]
+        ax.annotate(text, (1, place), (6, 0), xycoords="axes fraction", textcoords="offset points", va="center",
+                    color=paint, fontsize=10, fontweight="bold", annotation_clip=False)
+
+
+def spread(heights, gap):
+    """Heights, sorted, moved as little as need be to lie at least `gap` apart."""
+    clusters = []  # [sum of wanted places of the cluster's lowest name, names in it]
+    for height in sorted(heights):
+        clusters.append([height, 1])
+        while len(clusters) > 1:
+            (wanted0, count0), (wanted1, count1) = clusters[-2:]
+            if wanted0 / count0 + count0 * gap <= wanted1 / count1:
+                break
+            clusters[-2:] = [[wanted0 + wanted1 - count0 * count1 * gap, count0 + count1]]
+    return [wanted / count + k * gap for wanted, count in clusters for k in range(count)]
+
+
+def claim(ax, text, x=None, y=None):
+    """Mark the claim under test: a span of x (a pair), or a dashed line at x or at y, with its text."""
+    if isinstance(x, tuple):
+        ax.axvspan(*x, color="#f3e9c9", zorder=0, linewidth=0)
+        x, align = sum(x) / 2, "center"
+    elif x is not None:
+        ax.axvline(x, color=FAINT, linewidth=1.2, linestyle=(0, (4, 3)), zorder=1)
+        align = "left"
+    if x is not None:
+        ax.annotate(text, (x, 1), (0 if align == "center" else 3, -2), xycoords=("data", "axes fraction"), ha=align,
+                    textcoords="offset points", va="top", fontsize=9, color="#555555", style="italic")
+    else:
+        ax.axhline(y, color=FAINT, linewidth=1.2, linestyle=(0, (4, 3)), zorder=1)
+        ax.annotate(text, (0.01, y), (0, 3), xycoords=("axes fraction", "data"), textcoords="offset points",
+                    va="bottom", fontsize=9, color="#555555", style="italic")
+
+
+def dots(ax, rows, never, colours=None):
+    """A row of dots for each setting, one for each seed, its median as a bar; top row first.
+
+    rows: {name: values}, inf where the event never came: these are drawn at x = `never`, as open triangles.
+    """
+    for y, (key, values) in enumerate(rows.items()):
+        paint = colours[key] if colours else INK
+        values = np.asarray(values, float)
+        height = y + (np.linspace(-0.18, 0.18, len(values)) if len(values) > 1 else np.zeros(1))
+        came = np.isfinite(values)
+        ax.plot(values[came], height[came], "o", color=paint, markersize=5, alpha=0.75, markeredgewidth=0)
+        if not came.all():
+            ax.plot(np.full(sum(~came), never), height[~came], ">", markersize=6, markerfacecolor="white",
+                    markeredgecolor=paint, clip_on=False)
+        if len(values):
+            middle = min(float(np.median(values)), never)
+            ax.plot([middle, middle], [y - 0.36, y + 0.36], color=paint, linewidth=3)
+    ax.set_yticks(range(len(rows)), list(rows))
+    ax.set_ylim(len(rows) - 0.4, -0.6)
+    ax.grid(visible=False, axis="y")
+
+
+def decades(ax, values, which="x"):
+    """Ticks of a log axis exactly at `values`, written as plain numbers."""
+    along = ax.xaxis if which == "x" else ax.yaxis
+    along.set_major_locator(FixedLocator(list(values)))
+    along.set_minor_locator(NullLocator())
+    along.set_major_formatter(StrMethodFormatter("{x:g}"))
+
+
+def note(ax, text, x, y, ha="left", va="center", colour=INK):
+    """A short text inside the axes, at data coordinates."""
+    ax.annotate(text, (x, y), ha=ha, va=va, fontsize=9.5, color=colour)
+
+
+def svg_bytes(fig, alt=""):
+    """The figure as SVG, the same bytes for the same figure; `alt` is what it shows, in words."""
+    buffer = io.BytesIO()
+    fig.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Title": alt})
+    text = buffer.getvalue().decode()
+    return text.replace("<svg ", f'<svg role="img" aria-label={quoteattr(alt)} ', 1).encode()
+
+
+def save(fig, name, alt=""):
+    """Write figures/NAME.svg under `addrnn.home()` and return it for the notebook to show.
+
+    `alt` says in words what is to be seen, by default the figure's title. Raises OSError, one line, where the folder
+    cannot be written.
+    """
+    data = svg_bytes(fig, alt or " ".join(fig.get_suptitle().split()))
+    write(Path(f"{name}.svg"), data)
+    return SVG(data=data)
+
+
+def write(name, data):
+    """Write bytes as figures/`name`, whole or not at all; a file that holds them already is left alone."""
+    folder = addrnn.home() / "figures"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / name
+        if not path.exists() or path.read_bytes() != data:
+            runs.write_whole(path, data)
+    except OSError as problem:
+        raise OSError(f"figures: got {str(folder)!r}, {problem.strerror}; "
+                      "allowed is a folder that can be written") from None
