@@ -16,7 +16,7 @@ and on tanh. Four observations remove that; none of them is an approximation.
 from itertools import repeat
 
 import torch
-from torch.nn.functional import pad
+from torch.nn.functional import embedding, linear, pad
 
 CHUNK_BYTES = 2 << 20  # pre-activations of one chunk of slots: what stays in cache
 KEPT_BYTES = 4 << 30  # what the forward walk may keep for the backward walk; past it, segments are recomputed
@@ -184,6 +184,11 @@ class BPTT:
         self.model, self.kept_bytes = model, kept_bytes
         self.cell = CELLS[model.rnn.mode.split("_")[0]]()
         self.layers, self.hidden = model.rnn.num_layers, model.rnn.hidden_size
+        gap = self.cell.blocks - self.cell.reach
+        scale = torch.tensor(self.cell.scale, dtype=torch.float64).repeat_interleave(self.hidden)
+        reached = scale[: len(scale) - gap * self.hidden], scale[gap * self.hidden :]
+        self.scale = torch.stack(reached * self.layers)  # of what reaches layer 0 from below, itself, layer 1 from below, …
+        self.digit_pairs = torch.cartesian_prod(torch.arange(10), torch.arange(10))
         self.kept, self.predicting = Buffers(model.dense.weight), Buffers(model.dense.weight)
 
     def __call__(self, num1, num2, total):
@@ -196,7 +201,7 @@ class BPTT:
         with torch.no_grad():
             loss, gradients = self.walk(num1, num2, total, *folded)
         for parameter, gradient in zip(parameters, torch.autograd.grad(folded, parameters, gradients), strict=True):
-            parameter.grad = gradient
+            parameter.grad = gradient.contiguous()  # what a fused optimizer takes for granted
         return loss
 
     @torch.no_grad()
@@ -228,36 +233,40 @@ class BPTT:
         [(2 * layers - 1) * hidden, reach * hidden], U of layer 0, then W and U of every layer above, transposed;
         dense [10, hidden] and its bias [10].
         """
-        cell, rnn, hidden, layers = self.cell, self.model.rnn, self.hidden, range(self.layers)
+        cell, model, layers = self.cell, self.model, self.layers
         w_in, b_in, w, b = (
-            [getattr(rnn, f"{name}_l{k}") for k in layers] for name in ("weight_ih", "bias_ih", "weight_hh", "bias_hh")
+            [getattr(model.rnn, f"{name}_l{k}") for k in range(layers)]
+            for name in ("weight_ih", "bias_ih", "weight_hh", "bias_hh")
         )
-        gap = (cell.blocks - cell.reach) * hidden
+        gap = (cell.blocks - cell.reach) * self.hidden
+        scale = self.scale.to(w[0].dtype)
         with torch.enable_grad():
             if gap:  # PyTorch's r, z, n becomes n, r, u for the input
                 w_in, b_in = ([p.roll(gap, 0) for p in ps] for ps in (w_in, b_in))
-            scale = w[0].new_tensor(cell.scale).repeat_interleave(hidden)
-            stacked = torch.stack([w[0]] + [m for k in layers[1:] for m in (w_in[k], w[k])])
-            shift = cell.shift * stacked.sum(2)
-            bias = pad(torch.stack(b_in) + pad(shift[1::2], (0, 0, 1, 0)), (0, gap))
-            bias = bias + pad(torch.stack(b) + shift[::2], (gap, 0))
-            first, second = self.model.embed_layer.weight @ w_in[0].view(len(w_in[0]), 2, -1).permute(1, 2, 0)
-            digits = (first[:, None] + second).flatten(0, 1)
-            table = (pad(digits, (0, bias.numel() - digits.shape[1])) + bias.flatten()) * scale.repeat(self.layers)
-            reached = torch.stack([scale[gap:], scale[: len(scale) - gap]])[[k % 2 for k in range(len(stacked))]]
-            weights = (stacked * (2 * reached[:, :, None])).transpose(1, 2).flatten(0, 1)
-            dense = self.model.dense.weight
-            return table, weights, 2 * dense, self.model.dense.bias + cell.shift * dense.sum(1)
+            above = range(1, layers)
+            weights = torch.stack([w[0].T] + [m.T for k in above for m in (w_in[k], w[k])]) * (2 * scale[1:, None])
+            bias = torch.stack([b[0]] + [m for k in above for m in (b_in[k], b[k])]) * scale[1:]
+            if cell.shift:
+                bias = bias + weights.sum(1) * (cell.shift / 2)
+            embedded = embedding(self.digit_pairs, model.embed_layer.weight).flatten(1)
+            digits = linear(embedded, w_in[0], b_in[0]) * scale[0]
+            table = torch.cat([digits, bias[1::2].flatten().expand(len(digits), -1)], 1).view(len(digits), layers, -1)
+            table = pad(table, (0, gap)) + pad(bias[::2], (gap, 0))
+            dense = model.dense.weight
+            return table.flatten(1), weights.flatten(0, 1), 2 * dense, model.dense.bias + cell.shift * dense.sum(1)
 
     def links(self):
         """Which columns of the state reach which pre-activations by which rows of the weights: a list of three slices."""
-        reach, blocks = self.cell.reach * self.hidden, self.cell.blocks * self.hidden
+        hidden, reach, blocks = self.hidden, self.cell.reach * self.hidden, self.cell.blocks * self.hidden
         for k in range(self.layers):
-            own = slice(k * self.hidden, (k + 1) * self.hidden)
-            below = slice(own.start - self.hidden, own.start)
-            yield own, slice((k + 1) * blocks - reach, (k + 1) * blocks), slice(2 * own.start, 2 * own.start + self.hidden)
-            if k:
-                yield below, slice(k * blocks, k * blocks + reach), slice(2 * own.start - self.hidden, 2 * own.start)
+            own, to, by = k * hidden, k * blocks, 2 * k * hidden
+            below = hidden if k else 0
+            if reach == blocks:  # one product for both
+                yield slice(own - below, own + hidden), slice(to, to + blocks), slice(by - below, by + hidden)
+                continue
+            yield slice(own, own + hidden), slice(to + blocks - reach, to + blocks), slice(by, by + hidden)
+            if below:
+                yield slice(own - hidden, own), slice(to, to + reach), slice(by - hidden, by)
 
     def chunk(self, batch):
         """Slots in a chunk."""
