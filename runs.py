@@ -121,17 +121,19 @@ def run_of(record, config, model=None):
             raise ValueError(f"its {part} cannot be right")
 
     require(isinstance(record, dict), "form")
-    require(record.get("format") == FORMAT, "format")
+    require(type(record.get("format")) is int and record["format"] == FORMAT, "format")
     require({"format", "config", *FACTS, *CURVES} <= record.keys(), "set of keys")
     require(json.dumps(record["config"], sort_keys=True) == json.dumps(asdict(config), sort_keys=True), "config")
     require(all(isinstance(record[name], list) for name in CURVES), "set of curves")
     require(isinstance(record["diverged"], bool), "diverged")
     require(type(record["seconds"]) is float and 0 <= record["seconds"] < math.inf, "seconds")
-    require(isinstance(record["device"], str) and isinstance(record["gradients"], str), "device or gradients")
+    require(isinstance(record["device"], str), "device")
+    require(record["gradients"] in ("bptt", "autograd"), "gradients")
     require(isinstance(record["versions"], dict), "versions")
     numbers, last = record["loss"][:-1], record["loss"][-1:]
-    require(all(type(x) is float and x >= 0 for x in numbers), "loss")
-    require(all(x in ("nan", "inf") if record["diverged"] else type(x) is float and x >= 0 for x in last), "loss")
+    require(all(type(x) is float and 0 <= x < math.inf for x in numbers), "loss")
+    require(all(x in ("nan", "inf") if record["diverged"] else type(x) is float and 0 <= x < math.inf for x in last),
+            "loss")
     done = len(record["loss"])
     require(done <= config.batches and (done or not record["diverged"]), "number of batches")
     due = [n for n in range(1, done + 1 - record["diverged"]) if n % config.eval_every == 0 or n == config.batches]
@@ -180,10 +182,12 @@ class Store:
             run.model = self.make(config)
             run.model.load_state_dict(tensors_of(data))
             return run
-        except FileNotFoundError as missing:
-            if Path(missing.filename) == path:
+        except NotADirectoryError:
+            return None  # and make_ready says what is wrong
+        except OSError as error:
+            if isinstance(error, FileNotFoundError) and Path(error.filename) == path:
                 return None
-            problem = "its weights are missing"
+            problem = f"{Path(error.filename).suffix} file: {error.strerror}"
         except (ValueError, RuntimeError) as error:  # RuntimeError: weights of another shape
             problem = str(error).splitlines()[0][:100]
         warnings.warn(f"{path.name} is not believed, {problem}: this run is trained again", stacklevel=2)
