@@ -1,0 +1,145 @@
+"""Make the records of the report anew, or only those that are missing, or check a few of the shipped ones.
+
+python retrain.py               forget the records of the report's runs and train them all anew (hours)
+python retrain.py --missing     train those without a record; a stopped one goes on from its checkpoint
+python retrain.py --verify 5    train 5 of the recorded ones again, in a temporary folder, and compare
+python retrain.py --list        the experiments, how many of their runs have records, what these took
+With --only NAME ... all of them do so for these experiments alone, in this order.
+"""
+
+import argparse
+import math
+import random
+import sys
+import tempfile
+
+import addrnn
+import runs
+from addrnn import SEEDS, Config
+
+FEW_SEEDS = (0, 1, 2)
+LRS = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
+WIDTHS = {1: 150, 2: 94, 3: 75, 4: 64}  # hidden sizes that give 1-4 layers the parameters of 4 layers of 64
+CELL_WIDTHS = {"RNN": 64, "GRU": 35, "LSTM": 29}  # and 3 layers of each cell those of the RNN of 64
+LONG = dict(digit_len=5000, batches=300)
+EARLY, TOLERANCE = 20, 1e-3  # on other machines: rounding may move each of the first losses by so much, relatively
+
+
+def configs(seeds=SEEDS, **settings):
+    """Configs at 100 digits unless said else, one for each combination of the listed values, seeds running fastest."""
+    found = [{"digit_len": 100, "eval_every": 10}]
+    for name, values in (settings | {"seed": seeds}).items():
+        values = values if isinstance(values, tuple) else (values,)
+        found = [c | {name: value} for c in found for value in values]
+    return [Config(**c) for c in found]
+
+
+def experiments():
+    """{name: configs} of all runs of the report, the central and cheap first: the order to train them in.
+
+    Notebook NN asks for NN and NN-…; a run that two of them share is trained once.
+    """
+    return {
+        "03": configs(digit_len=(10, 100), layers=(1, 2, 3, 4)),
+        "05": configs(lr=(1e-3, 1e-2, 1e-1)) + configs(lr=LRS, digit_len=10, seeds=FEW_SEEDS),
+        "04": configs(digit_len=(10, 100), cell=("RNN", "LSTM", "GRU")),
+        "02": configs(digit_len=(10, 100, 1000)),
+        "05-longer": configs(lr=(1e-5, 1e-4), batches=2000),
+        "03-equal": [c for layers, width in WIDTHS.items() for c in configs(layers=layers, hidden=width)],
+        "04-equal": [c for cell, width in CELL_WIDTHS.items() for c in configs(cell=cell, hidden=width)],
+        "04-rates": configs(cell=("LSTM", "GRU"), lr=1e-2),
+        "05-1000": configs(digit_len=1000, lr=(1e-5, 1e-4, 1e-2, 1e-1), batches=400, seeds=FEW_SEEDS),
+        "04-1000": configs(digit_len=1000, cell=("LSTM", "GRU"), batches=400, seeds=FEW_SEEDS),
+        "04-rates-far": configs(cell=("LSTM", "GRU"), lr=(1e-4, 1e-1), seeds=(0, 1)),
+        "5000-seed0": configs(layers=(1, 2, 3, 4), seeds=(0,), **LONG),
+        "5000-seed1": configs(layers=(1, 2, 3, 4), seeds=(1,), **LONG),
+        "5000-seed2": configs(layers=(1, 2, 3, 4), seeds=(2,), **LONG),
+        "5000-cells": configs(cell=("LSTM", "GRU"), seeds=(0,), **LONG),
+    }
+
+
+def forget(store, wanted):
+    """Remove the records of these configs, and what was begun of them."""
+    for config in wanted:
+        for path in [*store.folder.glob(f"{store.name(config)}.*"), *store.unfinished.glob(f"{store.name(config)}.*")]:
+            path.unlink()
+
+
+def differences(shipped, again):
+    """How a run differs from its repetition: lines, none where it does not.
+
+    Bit for bit where versions, processor, device and gradients agree; else in the losses of the first batches, within
+    TOLERANCE: later ones diverge from a difference of one rounding.
+    """
+    facts = ("versions", "device", "gradients", "diverged")
+    if all(getattr(shipped, name) == getattr(again, name) for name in facts):
+        lines = [f"{curve} differs" for curve in runs.CURVES if getattr(shipped, curve) != getattr(again, curve)]
+        old, new = shipped.model.state_dict(), again.model.state_dict()
+        return lines + [f"weights {name} differ" for name in old if not old[name].equal(new[name])]
+    pairs = list(zip(shipped.loss[:EARLY], again.loss[:EARLY], strict=False))
+    return [f"loss of batch {i} is {b!r}, shipped {a!r}: more than {TOLERANCE:g} apart"
+            for i, (a, b) in enumerate(pairs, 1) if not math.isclose(a, b, rel_tol=TOLERANCE)]
+
+
+def verify(store, wanted, count):
+    """Repeat `count` of the recorded runs, drawn at random; prints one line for each difference, returns how many."""
+    recorded = [config for config in wanted if store.read(config)]
+    drawn = random.sample(recorded, min(count, len(recorded)))
+    seconds = sum(store.read(config).seconds for config in drawn)
+    print(f"{len(drawn)} of {len(recorded)} recorded runs; when first made they took {seconds / 60:.1f} core-minutes")
+    with tempfile.TemporaryDirectory() as folder:
+        again = addrnn.sweep(drawn, folder=folder)
+    lines = []
+    for config, run in zip(drawn, again, strict=True):
+        same_machine = run.versions == store.read(config).versions
+        found = differences(store.read(config), run)
+        lines += [f"{store.name(config)}: {line}" for line in found]
+        if not found:
+            print(f"{store.name(config)}: the same, "
+                  + ("bit for bit" if same_machine else f"within {TOLERANCE:g} over {EARLY} batches (other versions)"))
+    print(*lines, sep="\n", end="\n" * bool(lines), file=sys.stderr)
+    return len(lines)
+
+
+def main(arguments=None):
+    """The command line; exit status 1 for a difference or a failed run, 2 for bad options."""
+    known = experiments()
+    parser = argparse.ArgumentParser(prog="retrain.py", description=__doc__.splitlines()[0], allow_abbrev=False)
+    parser.error = lambda message: sys.exit(print(f"retrain: {message}", file=sys.stderr) or 2)
+    parser.add_argument("--only", nargs="+", choices=known, default=list(known), metavar="NAME",
+                        help=f"of these experiments only: {' '.join(known)}")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--missing", action="store_true", help="keep the records that are there, train the others")
+    what.add_argument("--verify", type=int, metavar="N", help="repeat N recorded runs, drawn at random, and compare")
+    what.add_argument("--list", action="store_true", help="only say what there is")
+    options = parser.parse_args(arguments)
+    if options.verify is not None and options.verify < 1:
+        parser.error(f"argument --verify: got {options.verify}, allowed is a whole number, 1 or more")
+    store = runs.Store(addrnn.home() / "runs", addrnn.Adder)
+    wanted = list(dict.fromkeys(config for name in options.only for config in known[name]))
+    if options.verify:
+        return min(1, verify(store, wanted, options.verify))
+    if not (options.missing or options.list):
+        forget(store, wanted)
+    failed = 0
+    for name in options.only:
+        if not options.list:
+            try:
+                addrnn.sweep(known[name])
+            except RuntimeError as problem:
+                failed = 1
+                print(problem, file=sys.stderr)
+        there = [run for run in map(store.read, known[name]) if run]
+        print(f"{name:14} {len(there):3} of {len(known[name]):3} runs recorded, "
+              f"{sum(run.seconds for run in there) / 60:6.1f} core-minutes", flush=True)
+    return failed
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit("retrain: stopped; --missing goes on from here")
+    except (OSError, ValueError) as problem:
+        print(f"retrain: {problem}", file=sys.stderr)
+        sys.exit(2)
