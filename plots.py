@@ -4,6 +4,7 @@ A figure's title is its finding. Seeds are thin, their median is thick, lines ca
 `save` writes figures/NAME.svg, the same bytes for the same figure, and returns it for a notebook to show.
 """
 
+import contextlib
 import io
 import math
 import textwrap
@@ -210,14 +211,26 @@ def save(fig, name, alt=""):
     return SVG(data=data)
 
 
+def folder():
+    """figures/ of `addrnn.home()`, made if need be; raises OSError, one line, where that cannot be."""
+    path = addrnn.home() / "figures"
+    with one_line_refusal(path):
+        path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
 def write(name, data):
     """Write bytes as figures/`name`, whole or not at all; a file that holds them already is left alone."""
-    folder = addrnn.home() / "figures"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        path = folder / name
+    path = folder() / name
+    with one_line_refusal(path.parent):
         if not path.exists() or path.read_bytes() != data:
             runs.write_whole(path, data)
+
+
+@contextlib.contextmanager
+def one_line_refusal(path):
+    try:
+        yield
     except OSError as problem:
-        raise OSError(f"figures: got {str(folder)!r}, {problem.strerror}; "
+        raise OSError(f"figures: got {str(path)!r}, {problem.strerror}; "
                       "allowed is a folder that can be written") from None

@@ -1,0 +1,151 @@
+"""Judging claims from runs: when accuracy settles, which setting is better for which seed, and what that says.
+
+A claim about an ordering or an event is looked for in every seed on its own. It **holds** if it is so in all of them,
+**fails** if in none, and else **depends on the seed**. Verdicts are kept in figures/verdicts.json.
+"""
+
+import itertools
+import json
+import math
+
+import filelock
+import numpy as np
+from IPython.display import Markdown
+
+import addrnn
+import plots
+
+CLAIMS = {
+    "C1": "10 digits: accuracy becomes good enough between batches 100 and 200, and is 1 at every evaluation after 200",
+    "C2": "10 digits: the loss falls fastest in batches 0-400",
+    "C3": "the longer the numbers, the fewer batches the loss needs to fall",
+    "C4": "… and the more batches accuracy needs to reach 1",
+    "C5": "100 digits: of 1-4 layers, 3 are best",
+    "C6": "5000 digits: 4 layers are best for accuracy, then 3, then 2; the loss curves hardly differ",
+    "C7": "… because more parameters overfit less",
+    "C8": "100 digits, 3 layers: RNN better than GRU better than LSTM",
+    "C9": "100 digits: learning rates 1e-5 and 1e-4 have not converged after 500 batches",
+    "C10": "100 digits: at learning rate 1e-1 the loss does not come down",
+}
+WORDS = ("holds", "fails", "depends on the seed", "not tested")
+
+
+# From curves to numbers
+
+def settles(run, level, within=math.inf):
+    """The batch of the first evaluation from which accuracy is `level` or more at it and every later one; inf if none.
+
+    Only the first `within` batches are looked at.
+    """
+    settled = math.inf
+    for batch, accuracy in zip(run.eval_batch, run.accuracy, strict=True):
+        if batch <= within:
+            settled = math.inf if accuracy < level else min(settled, batch)
+    return settled
+
+
+def reaches(run, level, within=math.inf):
+    """The batch of the first evaluation with accuracy `level` or more, inf if none in the first `within` batches."""
+    pairs = zip(run.eval_batch, run.accuracy, strict=True)
+    return min((batch for batch, accuracy in pairs if accuracy >= level and batch <= within), default=math.inf)
+
+
+def smooth(loss, over=10):
+    """(batches, mean loss of each `over` batches up to and with that batch); a rest at the end is left out."""
+    whole = len(loss) // over * over
+    return np.arange(over, whole + 1, over), np.asarray(loss[:whole]).reshape(-1, over).mean(axis=1)
+
+
+def falls_below(run, level, over=10):
+    """The batch by which the loss, mean over `over` batches, is first below `level`; inf if it never is."""
+    batches, loss = smooth(run.loss, over)
+    return next((int(b) for b, x in zip(batches, loss, strict=True) if x < level), math.inf)
+
+
+def final_loss(run, over=50, within=None):
+    """Mean loss of the last `over` batches (of the first `within`)."""
+    return float(np.mean(run.loss[:within][-over:]))
+
+
+def better(a, b):
+    """(seeds where a < b, where b < a, where they tie): a and b are values by seed, less is better."""
+    a, b = np.asarray(a), np.asarray(b)
+    return int((a < b).sum()), int((b < a).sum()), int((a == b).sum())
+
+
+def judge(by_seed):
+    """The verdict on what was found true or not for each seed."""
+    by_seed = list(by_seed)
+    if not by_seed:
+        return "not tested"
+    return "holds" if all(by_seed) else "depends on the seed" if any(by_seed) else "fails"
+
+
+def rising(values):
+    """For each seed: do the settings' values, in their order, rise strictly? values: [[value by seed] by setting].
+
+    Two that never came (inf) do not rise.
+    """
+    return [all(a < b for a, b in itertools.pairwise(row)) for row in zip(*values, strict=True)]
+
+
+# In words
+
+def spread(values, form="{:.0f}", never="never"):
+    """Median and range of values by seed, as "median (least-most)"."""
+    def text(x):
+        return form.format(x) if math.isfinite(x) else never
+
+    values = sorted(values)
+    if not values:
+        return "-"
+    middle = text(float(np.median(values)))
+    return middle if values[0] == values[-1] else f"{middle} ({text(values[0])}-{text(values[-1])})"
+
+
+def of(count, total):
+    """"k of n seeds"."""
+    return f"{count} of {total} seed{'s' * (total != 1)}"
+
+
+def table(head, rows):
+    """A Markdown table; head and rows are lists of cells."""
+    lines = [head, ["---"] * len(head), *rows]
+    return Markdown("\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines))
+
+
+# The verdicts of the report
+
+def record(claim, verdict, evidence):
+    """Keep the verdict on a claim, with its evidence in one line, in figures/verdicts.json; returns it to be shown.
+
+    Other claims' entries stay as they are. Raises ValueError for an unknown claim or word, OSError where the folder
+    cannot be written.
+    """
+    if claim not in CLAIMS:
+        raise ValueError(f"claim: got {claim!r}, allowed is one of {' '.join(CLAIMS)}")
+    if verdict not in WORDS:
+        raise ValueError(f"verdict: got {verdict!r}, allowed is one of {', '.join(WORDS)}")
+    lock = addrnn.home() / "runs" / ".unfinished" / "verdicts.lock"  # where git does not look
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with filelock.FileLock(lock):
+        entries = recorded() | {claim: {"verdict": verdict, "evidence": " ".join(evidence.split())}}
+        text = json.dumps({name: entries[name] for name in CLAIMS if name in entries}, indent=1, ensure_ascii=False)
+        plots.write("verdicts.json", (text + "\n").encode())
+    return Markdown(f"**{claim} {verdict if verdict != 'not tested' else 'is not tested'}.** {evidence}")
+
+
+def recorded():
+    """{claim: {"verdict", "evidence"}} of what has been recorded so far."""
+    try:
+        return json.loads((addrnn.home() / "figures" / "verdicts.json").read_bytes())
+    except FileNotFoundError:
+        return {}
+
+
+def summary():
+    """All claims with their verdicts so far, as a Markdown table in text."""
+    entries = recorded()
+    rows = [[name, claim, f"**{entries[name]['verdict']}**", entries[name]["evidence"]]
+            for name, claim in CLAIMS.items() if name in entries]
+    return table(["", "the original says", "verdict", "evidence"], rows).data
