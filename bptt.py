@@ -18,7 +18,7 @@ from itertools import repeat
 import torch
 from torch.nn.functional import embedding, linear, pad
 
-CHUNK_BYTES = 2 << 20  # pre-activations of one chunk of slots: what stays in cache
+CHUNK_BYTES = 2 << 20  # states of one chunk of slots: what stays in cache
 KEPT_BYTES = 4 << 30  # what the forward walk may keep for the backward walk; past it, segments are recomputed
 
 sigmoid_backward = torch.ops.aten.sigmoid_backward.grad_input
@@ -216,7 +216,7 @@ class BPTT:
         self.begin(tape)
         for first in range(0, slots, chunk):
             count = min(chunk, slots - first)
-            self.forward(tape, 0, first, pairs[first : first + count], table, weights)
+            self.forward(tape, 0, first, length, pairs[first : first + count], table, weights)
             top = self.top(tape["s"], 0, first, count)
             if top is not None:
                 position = max(first - self.layers + 1, 0)
@@ -255,22 +255,24 @@ class BPTT:
             dense = model.dense.weight
             return table.flatten(1), weights.flatten(0, 1), 2 * dense, model.dense.bias + cell.shift * dense.sum(1)
 
-    def links(self):
-        """Which columns of the state reach which pre-activations by which rows of the weights: a list of three slices."""
+    def links(self, first, count, length):
+        """Products of a chunk of slots, in four slices: slots in which the layer works, columns of the state it reads,
+        columns of the pre-activations it reaches, rows of the weights."""
         hidden, reach, blocks = self.hidden, self.cell.reach * self.hidden, self.cell.blocks * self.hidden
         for k in range(self.layers):
+            when = slice(max(k - first, 0), max(min(k - first + length, count), 0))
             own, to, by = k * hidden, k * blocks, 2 * k * hidden
             below = hidden if k else 0
             if reach == blocks:  # one product for both
-                yield slice(own - below, own + hidden), slice(to, to + blocks), slice(by - below, by + hidden)
+                yield when, slice(own - below, own + hidden), slice(to, to + blocks), slice(by - below, by + hidden)
                 continue
-            yield slice(own, own + hidden), slice(to + blocks - reach, to + blocks), slice(by, by + hidden)
+            yield when, slice(own, own + hidden), slice(to + blocks - reach, to + blocks), slice(by, by + hidden)
             if below:
-                yield slice(own - hidden, own), slice(to, to + reach), slice(by - hidden, by)
+                yield when, slice(own - hidden, own), slice(to, to + reach), slice(by - hidden, by)
 
     def chunk(self, batch):
         """Slots in a chunk."""
-        slot = batch * self.layers * self.cell.blocks * self.hidden * self.model.dense.weight.element_size()
+        slot = batch * self.layers * self.hidden * self.model.dense.weight.element_size()
         return max(1, min(128, CHUNK_BYTES // slot))
 
     def pairs(self, new, num1, num2):
@@ -292,13 +294,17 @@ class BPTT:
             return None
         return s[row + idle + 1 : row + count + 1, :, -1].flatten(0, 1)
 
-    def forward(self, tape, row, first, pairs, table, weights):
+    def forward(self, tape, row, first, length, pairs, table, weights):
         """Slots first, first + 1, … on rows row, row + 1, … of the tape."""
         count, start = len(pairs), self.cell.start
         rows = {name: t[row : row + count + (name in start)] for name, t in tape.items()}
         s, z = rows["s"].flatten(2), rows["z"].flatten(2)
         torch.index_select(table, 0, pairs.flatten(), out=z.flatten(0, 1))
-        products = zip(*(zip(z[..., to].unbind(), s[:-1, :, of].unbind(), repeat(weights[by])) for of, to, by in self.links()))
+        products = [[] for _ in pairs]
+        for when, of, to, by in self.links(first, count, length):
+            work = zip(products[when], z[when, :, to].unbind(), s[:-1][when, :, of].unbind(), repeat(weights[by]))
+            for product, *factors in work:
+                product.append(factors)
         views = zip(*(view.unbind() for view in self.cell.forward_views(**rows)), strict=True)
         for slot, (product, view) in enumerate(zip(products, views), first):
             for to, of, weight in product:
@@ -308,15 +314,18 @@ class BPTT:
                 for state, value in start.items():
                     rows[state][slot - first + 1, :, slot + 1 :] = value
 
-    def backward(self, tape, gradients, row, first, pairs, weights, sums):
+    def backward(self, tape, gradients, row, first, length, pairs, weights, sums):
         """Back through the same slots: `gradients` of the states, in its last row coming in and in its first going out."""
         count, start = len(pairs), self.cell.start
         rows = {name: t[row : row + count + (name in start)] for name, t in tape.items()}
         rows |= {name: t[: count + (name == "ds")] for name, t in gradients.items()}
         s, ds, dz = rows["s"].flatten(2), rows["ds"].flatten(2), rows["dz"].flatten(2)
         dtable, dweights = sums
-        links = list(self.links())
-        products = zip(*(zip(ds[:-1, :, of].unbind(), dz[..., to].unbind(), repeat(weights[by].T)) for of, to, by in links))
+        products = [[] for _ in pairs]
+        for when, of, to, by in self.links(first, count, length):
+            work = zip(products[when], ds[:-1][when, :, of].unbind(), dz[when, :, to].unbind(), repeat(weights[by].T))
+            for product, *factors in work:
+                product.append(factors)
         views = zip(*(view.unbind() for view in self.cell.backward_views(**rows)), strict=True)
         for slot, (product, view) in reversed(list(enumerate(zip(products, views), first))):
             if slot < self.layers - 1:
@@ -326,8 +335,8 @@ class BPTT:
             self.cell.backward(*view)
             for of, to, weight in product:
                 of.addmm_(to, weight)
-        for of, to, by in links:
-            dweights[by].addmm_(s[:-1, :, of].flatten(0, 1).T, dz[..., to].flatten(0, 1))
+        for when, of, to, by in self.links(first, count, length):
+            dweights[by].addmm_(s[:-1][when, :, of].flatten(0, 1).T, dz[when, :, to].flatten(0, 1))
         dtable.index_add_(0, pairs.flatten(), dz.flatten(0, 1))
 
     def walk(self, num1, num2, total, table, weights, dense, dense_bias):
@@ -349,7 +358,8 @@ class BPTT:
 
         def forward(begin):
             for first in range(begin, min(begin + segment, slots), chunk):
-                self.forward(tape, first - begin, first, pairs[first : min(first + chunk, begin + segment)], table, weights)
+                stop = min(first + chunk, begin + segment)
+                self.forward(tape, first - begin, first, length, pairs[first:stop], table, weights)
 
         self.begin(tape)
         for k, begin in enumerate(firsts):
@@ -385,5 +395,5 @@ class BPTT:
                     self.top(ds, 0, first, count).addmm_(score.T, dense, alpha=share)
                     ddense.addmm_(score, top.T.T, alpha=share)
                     dbias.add_(score.sum(1), alpha=share)
-                self.backward(tape, gradients, first - begin, first, pairs[first : first + count], weights, (dtable, dweights))
+                self.backward(tape, gradients, first - begin, first, length, pairs[first : first + count], weights, (dtable, dweights))
         return loss / (batch * length), sums
