@@ -14,6 +14,7 @@ from IPython.display import Markdown
 
 import addrnn
 import plots
+import runs
 
 CLAIMS = {
     "C1": "10 digits: accuracy becomes good enough between batches 100 and 200, and is 1 at every evaluation after 200",
@@ -67,45 +68,66 @@ def final_loss(run, over=50, within=None):
     return float(np.mean(run.loss[:within][-over:]))
 
 
-def better(a, b):
-    """(seeds where a < b, where b < a, where they tie): a and b are values by seed, less is better."""
-    a, b = np.asarray(a), np.asarray(b)
-    return int((a < b).sum()), int((b < a).sum()), int((a == b).sum())
+def by_seed(group, measure, **options):
+    """{seed: measure(run)} of some runs that differ in their seed alone."""
+    return {run.config.seed: measure(run, **options) for run in group}
 
 
-def judge(by_seed):
-    """The verdict on what was found true or not for each seed."""
-    by_seed = list(by_seed)
-    if not by_seed:
-        return "not tested"
-    return "holds" if all(by_seed) else "depends on the seed" if any(by_seed) else "fails"
+def rising(*values):
+    """{seed: whether the values rise strictly in the order given}, for the seeds that all of them have.
 
-
-def rising(values):
-    """For each seed: do the settings' values, in their order, rise strictly? values: [[value by seed] by setting].
-
-    Two that never came (inf) do not rise.
+    values: {seed: value}, one for each setting. Two that never came (inf) do not rise.
     """
-    return [all(a < b for a, b in itertools.pairwise(row)) for row in zip(*values, strict=True)]
+    seeds = [seed for seed in values[0] if all(seed in v for v in values)]
+    return {seed: all(a[seed] < b[seed] for a, b in itertools.pairwise(values)) for seed in seeds}
+
+
+def judge(found):
+    """The verdict on what was found true or false: {seed: bool}."""
+    if not found:
+        return "not tested"
+    return "holds" if all(found.values()) else "depends on the seed" if any(found.values()) else "fails"
+
+
+def explained(groups):
+    """Share of the variance of values by seed that lies between the groups: 1 is all setting, 0 all seed luck.
+
+    groups: [{seed: value}], all finite. Adjusted for what chance alone would give (omega squared, at least 0).
+    """
+    groups = [np.array(list(g.values()), float) for g in groups]
+    values = np.concatenate(groups)
+    between = sum(len(g) * (g.mean() - values.mean()) ** 2 for g in groups)
+    total = ((values - values.mean()) ** 2).sum()
+    freedom = len(groups) - 1, len(values) - len(groups)
+    if not total or not all(freedom):
+        return math.nan
+    within = (total - between) / freedom[1]
+    return max(0.0, (between - freedom[0] * within) / (total + within))
+
+
+def only_recorded(configs):
+    """The runs among these configs that have a record: for what is too long to be trained while one reads."""
+    store = runs.Store(addrnn.home() / "runs", addrnn.Adder)
+    return [run for run in map(store.read, configs) if run]
 
 
 # In words
 
 def spread(values, form="{:.0f}", never="never"):
-    """Median and range of values by seed, as "median (least-most)"."""
+    """Median and range of values {seed: value}, as "median (least-most)"."""
     def text(x):
         return form.format(x) if math.isfinite(x) else never
 
-    values = sorted(values)
+    values = sorted(values.values())
     if not values:
         return "-"
     middle = text(float(np.median(values)))
     return middle if values[0] == values[-1] else f"{middle} ({text(values[0])}-{text(values[-1])})"
 
 
-def of(count, total):
-    """"k of n seeds"."""
-    return f"{count} of {total} seed{'s' * (total != 1)}"
+def count(found):
+    """"k of n seeds" of what was found true or false: {seed: bool}."""
+    return f"{sum(found.values())} of {len(found)} seed{'s' * (len(found) != 1)}"
 
 
 def table(head, rows):
@@ -129,13 +151,13 @@ def record(claim, verdict, evidence):
     lock = addrnn.home() / "runs" / ".unfinished" / "verdicts.lock"  # where git does not look
     lock.parent.mkdir(parents=True, exist_ok=True)
     with filelock.FileLock(lock):
-        entries = recorded() | {claim: {"verdict": verdict, "evidence": " ".join(evidence.split())}}
+        entries = entries_so_far() | {claim: {"verdict": verdict, "evidence": " ".join(evidence.split())}}
         text = json.dumps({name: entries[name] for name in CLAIMS if name in entries}, indent=1, ensure_ascii=False)
         plots.write("verdicts.json", (text + "\n").encode())
     return Markdown(f"**{claim} {verdict if verdict != 'not tested' else 'is not tested'}.** {evidence}")
 
 
-def recorded():
+def entries_so_far():
     """{claim: {"verdict", "evidence"}} of what has been recorded so far."""
     try:
         return json.loads((addrnn.home() / "figures" / "verdicts.json").read_bytes())
@@ -145,7 +167,7 @@ def recorded():
 
 def summary():
     """All claims with their verdicts so far, as a Markdown table in text."""
-    entries = recorded()
+    entries = entries_so_far()
     rows = [[name, claim, f"**{entries[name]['verdict']}**", entries[name]["evidence"]]
             for name, claim in CLAIMS.items() if name in entries]
     return table(["", "the original says", "verdict", "evidence"], rows).data
