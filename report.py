@@ -1,0 +1,207 @@
+"""The report people open: run all notebooks, then build report/index.html and report/addrnn.pdf from them."""
+
+import json
+import os
+import re
+import sys
+import tempfile
+from concurrent.futures import ProcessPoolExecutor
+from html import unescape
+from itertools import pairwise
+from pathlib import Path
+
+import nbformat
+import papermill
+import pypandoc
+import typst
+from ipykernel.kernelspec import write_kernel_spec
+from nbconvert.exporters import HTMLExporter, TemplateExporter
+from papermill.exceptions import PapermillExecutionError
+from traitlets.config import Config
+
+from runs import write_whole
+
+ROOT = Path(__file__).resolve().parent
+TITLE = "How recurrent networks learn to add decimal numbers, and whether they really do"
+
+
+# Notebooks
+
+def refresh(path):
+    """Execute a notebook at its default parameters and write it back; what went wrong as one line, or None.
+
+    A notebook that fails stays as it was.
+    """
+    try:
+        notebook = json.loads(path.read_text("utf-8"))
+        for i, cell in enumerate(notebook["cells"]):
+            cell.setdefault("id", f"cell-{i}")  # else nbformat draws one at random
+        notebook = papermill.execute_notebook(nbformat.from_dict(notebook), None, kernel_name="python3",
+                                              cwd=path.parent, progress_bar=False)
+        data = (nbformat.writes(tidy(notebook)) + "\n").encode()
+        if data != path.read_bytes():
+            write_whole(path, data)
+    except PapermillExecutionError as error:
+        problem = f"cell {error.cell_index + 1}, {error.ename}: {error.evalue}"
+    except (ValueError, KeyError, TypeError, RuntimeError, OSError) as error:  # no notebook, a dead kernel, a full disk
+        problem = f"{type(error).__name__}: {error}"
+    else:
+        return None
+    return f"{path.name}: {problem}".splitlines()[0]
+
+
+def tidy(notebook):
+    """Leave in an executed notebook what is the same after each run: no times, no widgets, no progress bars."""
+    notebook.metadata = nbformat.from_dict({
+        "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
+        "language_info": {"name": "python"}})
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    for cell in notebook.cells:
+        tags = cell.metadata.get("tags")
+        cell.metadata = nbformat.from_dict({"tags": tags} if tags else {})
+    for count, cell in enumerate(code, 1):
+        cell.execution_count = count
+        outputs, cell.outputs = cell.outputs, []
+        for output in outputs:
+            if output.output_type == "stream" and cell.outputs and cell.outputs[-1].get("name") == output.name:
+                cell.outputs[-1].text += output.text  # how a stream is cut is chance
+                continue
+            if output.output_type == "execute_result":
+                output.execution_count = count
+            if "data" in output and output.data.pop("application/vnd.jupyter.widget-view+json", None):
+                if output.data.keys() <= {"text/plain"}:
+                    continue
+            cell.outputs.append(output)
+    return notebook
+
+
+# Conversion
+
+def convert(texts, form):
+    """Markdown texts as "html" or "typst", mathematics included, by one run of pandoc."""
+    finish, options = {"html": (finish_html, ["--mathml"]),
+                       "typst": (finish_typst, [f"--lua-filter={ROOT / 'template/alt.lua'}"])}[form]
+    text = pypandoc.convert_text("\n\nCELLBREAK\n\n".join(texts), form, format="gfm",
+                                 extra_args=["--wrap=none", "--syntax-highlighting=none", *options])
+    return [finish(part) for part in re.split(r"\s*(?:<p>)?CELLBREAK(?:</p>)?\s*", text)]
+
+
+def finish_html(text):
+    """Links go to the pages, headings can be linked to, tables scroll in a box of their own."""
+    text = re.sub(r'href="([\w-]+)\.ipynb', r'href="\1.html', text)
+    text = re.sub(r'(<h[234] id="(.*?)">.*?)(</h[234]>)',
+                  r'\1<a class="anchor" href="#\2" aria-label="Link to this section">#</a>\3', text)
+    return text.replace("<table", '<div class="box"><table').replace("</table>", "</table></div>")
+
+
+def finish_typst(text):
+    """Links go to the chapters; what lies beside a notebook does not lie beside the PDF, so its link goes."""
+    text = re.sub(r'#link\("([\w-]+)\.ipynb[^"]*"\)', r"#link(<\1>)", text)
+    return re.sub(r'#link\("(?!https?:)[^"]*"\)', "#", text)
+
+
+def sections(html):
+    """(id, title) of each section of a page."""
+    return re.findall(r'<h2 id="(.*?)">(.*?)<a class="anchor"', html, re.DOTALL)
+
+
+def typst_string(text):
+    return text.replace("\\", "\\\\").replace('"', '\\"')
+
+
+class TypstExporter(TemplateExporter):
+    """A notebook as a chapter in Typst."""
+
+    file_extension = ".typ"
+    output_mimetype = "text/x-typst"
+
+    @property
+    def default_config(self):
+        priority = ["image/svg+xml", "text/markdown", "text/plain"]
+        config = super().default_config
+        config.merge(Config({"NbConvertBase": {"display_data_priority": priority}}))
+        return config
+
+
+class Chapter:
+    """A notebook on its way into the report: name, number, title, opening sentence, figures numbered."""
+
+    def __init__(self, path, number):
+        self.stem, self.number = path.stem, number
+        self.notebook = nbformat.read(path, as_version=4)
+        self.before = self.after = None
+        results = [output for cell in self.notebook.cells for output in cell.get("outputs", []) if "data" in output]
+        for i, output in enumerate((o for o in results if "image/svg+xml" in o.data), 1):
+            title = re.search("<title>(.*?)</title>", output.data["image/svg+xml"], re.DOTALL)
+            caption = unescape(" ".join(title[1].split())) if title else ""
+            output.metadata |= {"number": f"{number}.{i}", "caption": caption}
+        self.texts = [cell.source for cell in self.notebook.cells if cell.cell_type == "markdown"]
+        self.texts += [output.data["text/markdown"] for output in results if "text/markdown" in output.data]
+        head = re.match(r"# (.+)\n+(.+(?:\n.+)*)", self.texts[0])
+        if not head:
+            raise ValueError(f"{path.name}: its first cell must be a title (# ...) and a paragraph")
+        self.title, self.opening = convert(head.groups(), "html")
+
+    def export(self, exporter, form, **resources):
+        exporter.register_filter("prose", dict(zip(self.texts, convert(self.texts, form), strict=True)).__getitem__)
+        return exporter.from_notebook_node(self.notebook, resources)[0]
+
+
+def build(notebooks, out):
+    """Write the pages and the PDF of executed notebooks (paths, in order) into the folder `out`."""
+    chapters = [Chapter(path, number) for number, path in enumerate(notebooks, 1)]
+    for before, after in pairwise(chapters):
+        before.after, after.before = after, before
+    pages, pdf = html_pages(chapters), pdf_document(chapters)
+    out.mkdir(parents=True, exist_ok=True)
+    for name, text in pages.items():
+        write_whole(out / name, text.encode())
+    write_whole(out / "addrnn.pdf", pdf)
+
+
+def html_pages(chapters):
+    """The pages by file name, as HTML."""
+    exporter = HTMLExporter(template_name="template", extra_template_basedirs=[str(ROOT)],
+                            filters={"sections": sections})
+    pages = {f"{chapter.stem}.html": chapter.export(exporter, "html", chapters=chapters, here=chapter)
+             for chapter in chapters}
+    landing = exporter.environment.get_template("landing.html.j2")
+    return pages | {"index.html": landing.render(title=TITLE, chapters=chapters)}
+
+
+def pdf_document(chapters):
+    """The PDF, as bytes, by PDF/UA-1: tagged, a text for each picture and formula, no glyph missing.
+
+    Raises TypstError where it is not.
+    """
+    exporter = TypstExporter(template_name="template", extra_template_basedirs=[str(ROOT)],
+                             filters={"typst_string": typst_string})
+    bodies = [chapter.export(exporter, "typst") for chapter in chapters]
+    whole = exporter.environment.get_template("report.typ.j2")
+    source = whole.render(title=TITLE, chapters=zip(chapters, bodies, strict=True))
+    return typst.compile(source.encode(), ignore_system_fonts=True, pdf_standards="ua-1")
+
+
+def main():
+    """Run and rebuild all; leaves with status 1 and a line for each notebook that fails."""
+    notebooks = sorted((ROOT / "notebooks").glob("*.ipynb"))
+    if not notebooks:
+        sys.exit("report: no notebook in notebooks/")
+    problems = run_all(notebooks)
+    if problems:
+        sys.exit("\n".join(f"report: {problem}" for problem in problems))
+    build(notebooks, ROOT / "report")
+    print("report/index.html and report/addrnn.pdf are built")
+
+
+def run_all(notebooks):
+    """Refresh all notebooks, two at a time; the problems, one line each."""
+    with tempfile.TemporaryDirectory() as folder, ProcessPoolExecutor(2) as pool:
+        # This interpreter, whatever else is called python3.
+        write_kernel_spec(Path(folder) / "kernels" / "python3", extra_arguments=["--log-level=CRITICAL"])
+        os.environ |= {"JUPYTER_PATH": folder, "TQDM_DISABLE": "1", "OMP_NUM_THREADS": "1"}
+        return [problem for problem in pool.map(refresh, notebooks) if problem]
+
+
+if __name__ == "__main__":
+    main()
