@@ -6,6 +6,7 @@ Numbers are digit arrays [count, digits], least significant digit first, so that
 import argparse
 import concurrent.futures
 import contextlib
+import json
 import math
 import os
 import platform
@@ -413,6 +414,15 @@ def train_all(configs, store, executor, own):
             executor.shutdown(cancel_futures=bool(waiting))
     if failures:
         raise RuntimeError("\n".join(failures))
+
+
+def listed(values, name):
+    """A notebook's parameter that is a list; papermill's option -p hands it over as text, '[10, 50]'."""
+    with contextlib.suppress(ValueError):
+        values = json.loads(values) if isinstance(values, str) else values
+    if not isinstance(values, list | tuple) or not values:
+        raise ValueError(f"{name}: got {values!r}, allowed is a list of values, like [0, 1]")
+    return list(values)
 
 
 # The four experiments of the original, by its names and by what they are about
