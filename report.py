@@ -19,10 +19,14 @@ from nbconvert.exporters import HTMLExporter, TemplateExporter
 from papermill.exceptions import PapermillExecutionError
 from traitlets.config import Config
 
+import addrnn
+import verdicts
 from runs import write_whole
 
 ROOT = Path(__file__).resolve().parent
 TITLE = "How recurrent networks learn to add decimal numbers, and whether they really do"
+QUESTION = (ROOT / "template/question.md").read_text("utf-8")
+HEADLINE = "headline.svg"
 
 
 # Notebooks
@@ -68,9 +72,9 @@ def tidy(notebook):
                 continue
             if output.output_type == "execute_result":
                 output.execution_count = count
-            if "data" in output and output.data.pop("application/vnd.jupyter.widget-view+json", None):
-                if output.data.keys() <= {"text/plain"}:
-                    continue
+            alive = "data" in output and output.data.pop("application/vnd.jupyter.widget-view+json", None)
+            if alive and output.data.keys() <= {"text/plain"}:  # its text only names the widget
+                continue
             cell.outputs.append(output)
     return notebook
 
@@ -123,6 +127,18 @@ class TypstExporter(TemplateExporter):
         return config
 
 
+class Picture:
+    """An SVG figure, its alternative text, and a caption: of that text, what the figure does not say itself."""
+
+    def __init__(self, svg):
+        self.svg = svg
+        title = re.search("<title>(.*?)</title>", svg, re.DOTALL)
+        self.alt = unescape(" ".join(title[1].split())) if title else ""
+        drawn = unescape(" ".join(re.findall("<!-- (.*?) -->", svg)))  # matplotlib notes each line it draws
+        sentences = re.split(r"(?<=[.!?]) ", self.alt)
+        self.caption = " ".join(s for s in sentences if s.rstrip(".") not in drawn)
+
+
 class Chapter:
     """A notebook on its way into the report: name, number, title, opening sentence, figures numbered."""
 
@@ -132,15 +148,13 @@ class Chapter:
         self.before = self.after = None
         results = [output for cell in self.notebook.cells for output in cell.get("outputs", []) if "data" in output]
         for i, output in enumerate((o for o in results if "image/svg+xml" in o.data), 1):
-            title = re.search("<title>(.*?)</title>", output.data["image/svg+xml"], re.DOTALL)
-            caption = unescape(" ".join(title[1].split())) if title else ""
-            output.metadata |= {"number": f"{number}.{i}", "caption": caption}
+            output.metadata |= {"number": f"{number}.{i}", "picture": Picture(output.data["image/svg+xml"])}
         self.texts = [cell.source for cell in self.notebook.cells if cell.cell_type == "markdown"]
         self.texts += [output.data["text/markdown"] for output in results if "text/markdown" in output.data]
         head = re.match(r"# (.+)\n+(.+(?:\n.+)*)", self.texts[0])
         if not head:
             raise ValueError(f"{path.name}: its first cell must be a title (# ...) and a paragraph")
-        self.title, self.opening = convert(head.groups(), "html")
+        self.title, self.opening = (re.sub("</?p>", "", text) for text in convert(head.groups(), "html"))
 
     def export(self, exporter, form, **resources):
         exporter.register_filter("prose", dict(zip(self.texts, convert(self.texts, form), strict=True)).__getitem__)
@@ -166,7 +180,9 @@ def html_pages(chapters):
     pages = {f"{chapter.stem}.html": chapter.export(exporter, "html", chapters=chapters, here=chapter)
              for chapter in chapters}
     landing = exporter.environment.get_template("landing.html.j2")
-    return pages | {"index.html": landing.render(title=TITLE, chapters=chapters)}
+    question, verdict_table = convert([QUESTION, verdicts.summary()], "html")
+    return pages | {"index.html": landing.render(title=TITLE, question=question, headline=headline(),
+                                                 verdicts=verdict_table, chapters=chapters)}
 
 
 def pdf_document(chapters):
@@ -178,8 +194,14 @@ def pdf_document(chapters):
                              filters={"typst_string": typst_string})
     bodies = [chapter.export(exporter, "typst") for chapter in chapters]
     whole = exporter.environment.get_template("report.typ.j2")
-    source = whole.render(title=TITLE, chapters=zip(chapters, bodies, strict=True))
+    question, verdict_table = convert([QUESTION, verdicts.summary()], "typst")
+    source = whole.render(title=TITLE, question=question, headline=headline(), verdicts=verdict_table,
+                          chapters=zip(chapters, bodies, strict=True))
     return typst.compile(source.encode(), ignore_system_fonts=True, pdf_standards="ua-1")
+
+
+def headline():
+    return Picture((addrnn.home() / "figures" / HEADLINE).read_text("utf-8"))
 
 
 def main():
