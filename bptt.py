@@ -1,19 +1,17 @@
 """Loss and exact gradients of an `Adder` by backpropagation through time, on kept buffers.
 
-Plain PyTorch spends most of a long batch outside arithmetic: on fresh memory, on a graph of a node for each operation,
-and on tanh. Four observations remove that; none of them is an approximation.
+Plain PyTorch spends most of a long batch outside arithmetic: on fresh memory, on a graph of a node for each
+operation, and on tanh. Four observations remove that; none of them is an approximation.
 
-1. *A skewed stack is one layer.* Let layer l work on position t - l while layer 0 works on position t. Every layer of such
-   a "slot" then needs only the slot before it, so a stack of L layers is one recurrent cell with state [batch, L, hidden]
-   and block bidiagonal weights, and one pointwise operation serves all layers.
-2. *tanh is a logistic function*, tanh(x) = 2 σ(2x) - 1, and σ is six times cheaper. The state is kept as s = (h + 1) / 2
-   (RNN, GRU) or s = h / 2 (LSTM); the constants are folded into the weights once a batch.
+1. *A skewed stack is one layer.* Let layer k work on position t - k while layer 0 works on position t. Every layer
+   of such a "slot" then needs only the slot before it, so a stack of L layers is one recurrent cell with state
+   [batch, L, hidden] and block bidiagonal weights, and one pointwise operation serves all layers.
+2. *tanh is a logistic function*, tanh(x) = 2 σ(2x) - 1, and σ is six times cheaper. The state is kept as
+   s = (h + 1) / 2 (RNN, GRU) or s = h / 2 (LSTM); the constants are folded into the weights once a batch.
 3. *There are only 100 digit pairs*, so embedding, input weights and biases of layer 0 are a table of 100 rows.
-4. *Folding is differentiable.* From the parameters to the folded weights (a few small matrices) autograd does the work;
-   from the folded weights to the loss, where the length is, the recurrences below do, forward and backward.
+4. *Folding is differentiable.* From the parameters to the folded weights (a few small matrices) autograd does the
+   work; from the folded weights to the loss, where the length is, the recurrences below do, forward and backward.
 """
-
-from itertools import repeat
 
 import torch
 from torch.nn.functional import embedding, linear, pad
@@ -25,35 +23,38 @@ sigmoid_backward = torch.ops.aten.sigmoid_backward.grad_input
 
 
 class RNN:
-    """s' = σ(z), with h = 2s - 1. Backward: dz = ds' s' (1 - s')."""
+    """s' = σ(z), with h = 2s - 1.
+
+    Backward: dz = ds' s' (1 - s').
+    """
 
     blocks, reach = 1, 1  # blocks of pre-activations a layer; how many of them each of its two inputs reaches
-    scale, shift = (2,), -1  # of the blocks, for tanh; h = 2s + shift
-    start = {"s": 0.5}
+    scale, shift = (2,), -1  # of each block, for tanh; of the state, h = 2s + shift
+    states, kept = "s", 1  # names of the states; tensors of their size kept of every slot
 
-    def buffers(self, new, slots, batch, layers, hidden):
-        s = new("s", slots + 1, batch, layers, hidden)
-        return {"s": s, "z": s[1:, :, :, None]}
+    def buffers(self, new, slots, *shape):
+        s = new("s", slots + 1, *shape)
+        return {"s": s, "z": s[1:]}  # z becomes s' in place
 
-    def gradient_buffers(self, new, slots, batch, layers, hidden):
-        ds = new("ds", slots + 1, batch, layers, hidden)
-        return {"ds": ds, "dz": ds[1:, :, :, None]}
+    def gradient_buffers(self, new, slots, *shape):
+        ds = new("ds", slots + 1, *shape)
+        return {"ds": ds, "dz": ds[1:]}
 
     def forward_views(self, s, z):
-        return (s[1:],)
+        return (z,)
 
-    def forward(self, s):
-        s.sigmoid_()
+    def forward(self, z):
+        z.sigmoid_()
 
     def backward_views(self, s, z, ds, dz):
-        return s[1:], ds[1:]
+        return z, dz
 
     def backward(self, s, ds):
         sigmoid_backward(ds, s, grad_input=ds)
 
 
 class LSTM:
-    """i, f, g, o = σ(z);  c' = f c + i (g - ½);  q = σ(4c');  s' = o (q - ½), with h = 2s and c half of the usual cell.
+    """i, f, g, o = σ(z);  c' = f c + i (g - ½);  q = σ(4c');  s' = o (q - ½), with h = 2s and 2c the usual cell state.
 
     Backward: do = ds' (q - ½);  dc' += 4 ds' o q (1 - q);  di = dc' (g - ½);  df = dc' c;  dg = dc' i;  dc = dc' f;
     then dz is d(i, f, g, o) through σ.
@@ -61,23 +62,16 @@ class LSTM:
 
     blocks, reach = 4, 4
     scale, shift = (1, 1, 2, 1), 0
-    start = {"s": 0.0, "c": 0.0}
+    states, kept = "sc", 7
 
-    def buffers(self, new, slots, batch, layers, hidden):
-        return {
-            "s": new("s", slots + 1, batch, layers, hidden),
-            "c": new("c", slots + 1, batch, layers, hidden),
-            "q": new("q", slots, batch, layers, hidden),
-            "z": new("z", slots, batch, layers, 4, hidden),
-        }
+    def buffers(self, new, slots, *shape):
+        states = {name: new(name, slots + 1, *shape) for name in "sc"}
+        return states | {"q": new("q", slots, *shape), "z": new("z", slots, *shape[:2], 4, shape[2])}
 
-    def gradient_buffers(self, new, slots, batch, layers, hidden):
-        return {
-            "ds": new("ds", slots + 1, batch, layers, hidden),
-            "dc": new("dc", 1, batch, layers, hidden),
-            "dq": new("dq", 1, batch, layers, hidden),
-            "dz": new("dz", slots, batch, layers, 4, hidden),
-        }
+    def gradient_buffers(self, new, slots, *shape):
+        dc, dq = (new(name, *shape).expand(slots, -1, -1, -1) for name in ("dc", "dq"))  # every slot uses the same
+        dz = new("dz", slots, *shape[:2], 4, shape[2])
+        return {"ds": new("ds", slots + 1, *shape), "dc": dc, "dq": dq, "dz": dz}
 
     def forward_views(self, s, c, q, z):
         return z, *z.unbind(3), c[:-1], c[1:], q, s[1:]
@@ -89,9 +83,7 @@ class LSTM:
         torch.mul(o, q, out=s_next).sub_(o, alpha=0.5)
 
     def backward_views(self, s, c, q, z, ds, dc, dq, dz):
-        slots = len(q)
-        carried = dc.expand(slots, -1, -1, -1), dq.expand(slots, -1, -1, -1)
-        return z, *z.unbind(3), c[:-1], q, ds[1:], *carried, dz, *dz.unbind(3)
+        return z, *z.unbind(3), c[:-1], q, ds[1:], dc, dq, dz, *dz.unbind(3)
 
     def backward(self, z, i, f, g, o, c, q, ds, dc, dq, dz, di, df, dg, do):
         torch.mul(ds, q, out=do).sub_(ds, alpha=0.5)
@@ -105,28 +97,22 @@ class LSTM:
 
 
 class GRU:
-    """n, r, u, m: z's four blocks;  r, u = σ(r, u);  n = σ(n + r m);  s' = n + u (s - n), with h = 2s - 1.
+    """z is n, r, u, m;  r, u = σ(r, u);  n = σ(n + r m);  s' = n + u (s - n), with h = 2s - 1.
 
-    PyTorch's variant: m is the state's share of the candidate with its bias, n the input's. Block n is not reached by the
-    state, block m not by the layer below.
-    Backward: dn = ds' (1 - u) through σ;  dm = dn r;  dr = dn m and du = ds' (s - n) through σ;  ds = ds' u.
+    PyTorch's variant: n is the input's share of the candidate and m the state's, each with its bias, so the state does
+    not reach block n, nor the input block m.
+    Backward: dn = ds' (1 - u) through σ;  dm = dn r;  dr = dn m and du = ds' (s - n) through σ;  ds += ds' u.
     """
 
     blocks, reach = 4, 3
     scale, shift = (2, 1, 1, 2), -1
-    start = {"s": 0.5}
+    states, kept = "s", 5
 
-    def buffers(self, new, slots, batch, layers, hidden):
-        return {
-            "s": new("s", slots + 1, batch, layers, hidden),
-            "z": new("z", slots, batch, layers, 4, hidden),
-        }
+    def buffers(self, new, slots, *shape):
+        return {"s": new("s", slots + 1, *shape), "z": new("z", slots, *shape[:2], 4, shape[2])}
 
-    def gradient_buffers(self, new, slots, batch, layers, hidden):
-        return {
-            "ds": new("ds", slots + 1, batch, layers, hidden),
-            "dz": new("dz", slots, batch, layers, 4, hidden),
-        }
+    def gradient_buffers(self, new, slots, *shape):
+        return {"ds": new("ds", slots + 1, *shape), "dz": new("dz", slots, *shape[:2], 4, shape[2])}
 
     def forward_views(self, s, z):
         return z[:, :, :, 1:3], *z.unbind(3), s[:-1], s[1:]
@@ -137,9 +123,9 @@ class GRU:
         torch.lerp(n, s, u, out=s_next)
 
     def backward_views(self, s, z, ds, dz):
-        return z[:, :, :, 1:3], *z.unbind(3), s[:-1], ds[1:], ds[:-1], dz[:, :, :, 1:3], *dz.unbind(3)
+        return z[:, :, :, 1:3], *z.unbind(3), s[:-1], ds[:-1], ds[1:], dz[:, :, :, 1:3], *dz.unbind(3)
 
-    def backward(self, ru, n, r, u, m, s, ds_next, ds, dru, dn, dr, du, dm):
+    def backward(self, ru, n, r, u, m, s, ds, ds_next, dru, dn, dr, du, dm):
         torch.sub(s, n, out=du).mul_(ds_next)
         ds.addcmul_(ds_next, u)
         torch.mul(ds_next, u, out=dn)
@@ -150,250 +136,250 @@ class GRU:
         sigmoid_backward(dru, ru, grad_input=dru)
 
 
-CELLS = {"RNN": RNN, "LSTM": LSTM, "GRU": GRU}
-
-
 class Buffers(dict):
     """Named tensors, kept until another shape or dtype is asked for."""
 
-    def __init__(self, like):
-        super().__init__()
-        self.like = like
-
-    def __call__(self, name, *shape, dtype=None):
-        dtype = dtype or self.like.dtype
+    def __call__(self, name, *shape, dtype):
         kept = self.get(name)
         if kept is None or kept.shape != shape or kept.dtype != dtype:
-            self.pop(name, None)
-            kept = self[name] = torch.empty(shape, dtype=dtype)
-        return kept
-
-
-KEPT = {"RNN": 1, "LSTM": 7, "GRU": 5}
+            self.pop(name, None)  # free the old one first
+            self[name] = torch.empty(shape, dtype=dtype)
+        return self[name]
 
 
 class BPTT:
     """Loss and exact gradients of an Adder on kept buffers.
 
-    `model` has .embed_layer (Embedding), .rnn (RNN, LSTM or GRU with biases, time-major) and .dense (Linear), on the CPU.
-    `kept_bytes` bounds what the forward walk keeps; a longer sequence is walked in segments of that size, which the backward
-    walk recomputes from their first states. Both ways give the same bits.
+    `model` has .embed_layer (Embedding), .rnn (RNN, LSTM or GRU with biases, time-major) and .dense (Linear), on the
+    CPU. `kept_bytes` bounds what the forward walk keeps; a longer sequence is walked in segments within that bound,
+    and the backward walk recomputes each but the last from its first state. Both ways give the same bits.
     """
 
     def __init__(self, model, kept_bytes=KEPT_BYTES):
         self.model, self.kept_bytes = model, kept_bytes
-        self.cell = CELLS[model.rnn.mode.split("_")[0]]()
+        self.cell = {"RNN_TANH": RNN, "LSTM": LSTM, "GRU": GRU}[model.rnn.mode]()
         self.layers, self.hidden = model.rnn.num_layers, model.rnn.hidden_size
-        gap = self.cell.blocks - self.cell.reach
+        self.gap = (self.cell.blocks - self.cell.reach) * self.hidden
         scale = torch.tensor(self.cell.scale, dtype=torch.float64).repeat_interleave(self.hidden)
-        reached = scale[: len(scale) - gap * self.hidden], scale[gap * self.hidden :]
-        self.scale = torch.stack(reached * self.layers)  # of what reaches layer 0 from below, itself, layer 1 from below, …
+        reached = scale[: len(scale) - self.gap], scale[self.gap :]
+        self.scale = torch.stack(reached * self.layers)  # of what layer 0 gets from below and from itself, layer 1, …
         self.digit_pairs = torch.cartesian_prod(torch.arange(10), torch.arange(10))
-        self.kept, self.predicting = Buffers(model.dense.weight), Buffers(model.dense.weight)
+        self.links = list(self.find_links())
+        self.training, self.predicting = Buffers(), Buffers()
 
     def __call__(self, num1, num2, total):
         """Mean cross-entropy over all digits; overwrites .grad of every parameter.
 
         num1, num2, total: int64 [batch, digits]. Returns a tensor without dimensions.
         """
-        parameters = list(self.model.parameters())
         folded = self.fold()
         with torch.no_grad():
-            loss, gradients = self.walk(num1, num2, total, *folded)
-        for parameter, gradient in zip(parameters, torch.autograd.grad(folded, parameters, gradients), strict=True):
-            parameter.grad = gradient.contiguous()  # what a fused optimizer takes for granted
+            loss, gradients = Walk(self, self.training, num1, num2, folded, self.kept_bytes).gradients(total)
+        self.model.zero_grad()
+        torch.autograd.backward(folded, gradients)
         return loss
 
     @torch.no_grad()
     def predict(self, num1, num2):
-        """The most likely digit at every position: int64 [batch, digits]. Memory for states does not grow with length."""
-        batch, length = num1.shape
-        table, weights, dense, dense_bias = self.fold()
-        slots, chunk = length + self.layers - 1, self.chunk(batch)
-        tape = self.cell.buffers(self.predicting, chunk, batch, self.layers, self.hidden)
-        pairs = self.pairs(self.predicting, num1, num2)
-        digits = torch.empty(length, batch, dtype=torch.int64)
-        self.begin(tape)
-        for first in range(0, slots, chunk):
-            count = min(chunk, slots - first)
-            self.forward(tape, 0, first, length, pairs[first : first + count], table, weights)
-            top = self.top(tape["s"], 0, first, count)
-            if top is not None:
-                position = max(first - self.layers + 1, 0)
-                best = torch.addmm(dense_bias[:, None], dense, top.T).argmax(0).view(-1, batch)
-                digits[position : position + len(best)] = best
-            for state in self.cell.start:
-                tape[state][0] = tape[state][count]
+        """The most likely digit at every position: int64 [batch, digits]; states of one chunk are all it keeps."""
+        walk = Walk(self, self.predicting, num1, num2, self.fold(), kept_bytes=0)
+        digits = torch.empty(num1.T.shape, dtype=torch.int64)
+        for first in walk.segments:
+            walk.enter(first)
+            walk.forward(first)
+            digits[walk.positions(first)] = walk.logits(first).argmax(0).view(-1, len(num1))
         return digits.T
 
+    def find_links(self):
+        """What reaches what: layer, columns of the state it reads, pre-activations it reaches, rows of the weights."""
+        hidden, blocks = self.hidden, self.cell.blocks * self.hidden
+        for k in range(self.layers):
+            start, to, by, below = k * hidden, k * blocks, 2 * k * hidden, hidden * (k > 0)
+            if not self.gap:  # one product for what comes from below and from the layer itself
+                yield k, slice(start - below, start + hidden), slice(to, to + blocks), slice(by - below, by + hidden)
+                continue
+            yield k, slice(start, start + hidden), slice(to + self.gap, to + blocks), slice(by, by + hidden)
+            if below:
+                yield k, slice(start - hidden, start), slice(to, to + blocks - self.gap), slice(by - hidden, by)
+
+    @torch.enable_grad()
     def fold(self):
         """The weights of the walk, as differentiable functions of the model's parameters.
 
         Returns table [100, layers * blocks * hidden], what digit pair and biases give each pre-activation; weights
-        [(2 * layers - 1) * hidden, reach * hidden], U of layer 0, then W and U of every layer above, transposed;
-        dense [10, hidden] and its bias [10].
+        [(2 * layers - 1) * hidden, reach * hidden], of layer 0's state, then of the state below and of the own state of
+        every layer above; dense [10, hidden] and its bias [10].
         """
-        cell, model, layers = self.cell, self.model, self.layers
+        model, shift, gap, above = self.model, self.cell.shift, self.gap, range(1, self.layers)
         w_in, b_in, w, b = (
-            [getattr(model.rnn, f"{name}_l{k}") for k in range(layers)]
+            [getattr(model.rnn, f"{name}_l{k}") for k in range(self.layers)]
             for name in ("weight_ih", "bias_ih", "weight_hh", "bias_hh")
         )
-        gap = (cell.blocks - cell.reach) * self.hidden
+        if gap:  # PyTorch's r, z, n becomes n, r, u for the input
+            w_in, b_in = ([p.roll(gap, 0) for p in ps] for ps in (w_in, b_in))
         scale = self.scale.to(w[0].dtype)
-        with torch.enable_grad():
-            if gap:  # PyTorch's r, z, n becomes n, r, u for the input
-                w_in, b_in = ([p.roll(gap, 0) for p in ps] for ps in (w_in, b_in))
-            above = range(1, layers)
-            weights = torch.stack([w[0].T] + [m.T for k in above for m in (w_in[k], w[k])]) * (2 * scale[1:, None])
-            bias = torch.stack([b[0]] + [m for k in above for m in (b_in[k], b[k])]) * scale[1:]
-            if cell.shift:
-                bias = bias + weights.sum(1) * (cell.shift / 2)
-            embedded = embedding(self.digit_pairs, model.embed_layer.weight).flatten(1)
-            digits = linear(embedded, w_in[0], b_in[0]) * scale[0]
-            table = torch.cat([digits, bias[1::2].flatten().expand(len(digits), -1)], 1).view(len(digits), layers, -1)
-            table = pad(table, (0, gap)) + pad(bias[::2], (gap, 0))
-            dense = model.dense.weight
-            return table.flatten(1), weights.flatten(0, 1), 2 * dense, model.dense.bias + cell.shift * dense.sum(1)
+        weights = torch.stack([w[0].T] + [m.T for k in above for m in (w_in[k], w[k])]) * (2 * scale[1:, None])
+        bias = torch.stack([b[0]] + [m for k in above for m in (b_in[k], b[k])]) * scale[1:]
+        if shift:
+            bias = bias + weights.sum(1) * (shift / 2)
+        embedded = embedding(self.digit_pairs, model.embed_layer.weight).flatten(1)
+        digits = linear(embedded, w_in[0], b_in[0]) * scale[0]
+        below, own = torch.cat([digits, bias[1::2].flatten().expand(len(digits), -1)], 1), bias[::2]
+        if gap:
+            below, own = pad(below.view(len(digits), self.layers, -1), (0, gap)).flatten(1), pad(own, (gap, 0))
+        dense = model.dense.weight
+        return below + own.flatten(), weights.flatten(0, 1), 2 * dense, model.dense.bias + shift * dense.sum(1)
 
-    def links(self, first, count, length):
-        """Products of a chunk of slots, in four slices: slots in which the layer works, columns of the state it reads,
-        columns of the pre-activations it reaches, rows of the weights."""
-        hidden, reach, blocks = self.hidden, self.cell.reach * self.hidden, self.cell.blocks * self.hidden
-        for k in range(self.layers):
-            when = slice(max(k - first, 0), max(min(k - first + length, count), 0))
-            own, to, by = k * hidden, k * blocks, 2 * k * hidden
-            below = hidden if k else 0
-            if reach == blocks:  # one product for both
-                yield when, slice(own - below, own + hidden), slice(to, to + blocks), slice(by - below, by + hidden)
-                continue
-            yield when, slice(own, own + hidden), slice(to + blocks - reach, to + blocks), slice(by, by + hidden)
-            if below:
-                yield when, slice(own - hidden, own), slice(to, to + reach), slice(by - hidden, by)
 
-    def chunk(self, batch):
-        """Slots in a chunk."""
-        slot = batch * self.layers * self.hidden * self.model.dense.weight.element_size()
-        return max(1, min(128, CHUNK_BYTES // slot))
+class Walk:
+    """One batch's way through the slots: layer k works on position t in slot t + k.
 
-    def pairs(self, new, num1, num2):
-        """Digit pairs 10 a + b by slot: [slots, batch]; 0 where layer 0 is done and only layers above still work."""
-        batch, length = num1.shape
-        pairs = new("pairs", length + self.layers - 1, batch, dtype=torch.int64)
-        torch.mul(num1.T, 10, out=pairs[:length]).add_(num2.T)
-        pairs[length:] = 0
-        return pairs
+    The tape holds the slots of one segment, row 0 the state before them; a segment is walked in chunks.
+    """
 
-    def begin(self, tape):
-        for state, start in self.cell.start.items():
-            tape[state][0] = start
+    def __init__(self, bptt, buffers, num1, num2, folded, kept_bytes):
+        self.cell, self.links = bptt.cell, bptt.links
+        self.table, self.weights, self.dense, self.dense_bias = folded
+        self.zero = {"s": -self.cell.shift / 2, "c": 0}  # what stands for h = 0, c = 0
+        self.blocks = [self.weights[by] for *_, by in self.links]
+        self.batch, self.length = num1.shape
+        self.lag, self.slots = bptt.layers - 1, self.length + bptt.layers - 1
+        self.shape = self.batch, bptt.layers, bptt.hidden
+        slot_bytes = self.batch * bptt.layers * bptt.hidden * self.dense.element_size()
+        self.chunk = max(1, min(128, CHUNK_BYTES // slot_bytes))
+        pieces = -(-self.slots * slot_bytes * self.cell.kept // max(kept_bytes, 1))
+        self.segment = max(1, -(-self.slots // (pieces * self.chunk))) * self.chunk
+        self.segments = range(0, self.slots, self.segment)
 
-    def top(self, s, row, first, count):
-        """The top layer's states [positions * batch, hidden] after slots first to first + count, or None."""
-        idle = max(self.layers - 1 - first, 0)
-        if idle >= count:
-            return None
-        return s[row + idle + 1 : row + count + 1, :, -1].flatten(0, 1)
+        def new(name, *shape, dtype=self.dense.dtype):
+            return buffers(name, *shape, dtype=dtype)
 
-    def forward(self, tape, row, first, length, pairs, table, weights):
-        """Slots first, first + 1, … on rows row, row + 1, … of the tape."""
-        count, start = len(pairs), self.cell.start
-        rows = {name: t[row : row + count + (name in start)] for name, t in tape.items()}
-        s, z = rows["s"].flatten(2), rows["z"].flatten(2)
-        torch.index_select(table, 0, pairs.flatten(), out=z.flatten(0, 1))
-        products = [[] for _ in pairs]
-        for when, of, to, by in self.links(first, count, length):
-            work = zip(products[when], z[when, :, to].unbind(), s[:-1][when, :, of].unbind(), repeat(weights[by]))
-            for product, *factors in work:
-                product.append(factors)
-        views = zip(*(view.unbind() for view in self.cell.forward_views(**rows)), strict=True)
-        for slot, (product, view) in enumerate(zip(products, views), first):
-            for to, of, weight in product:
-                to.addmm_(of, weight)
+        self.new = new
+        self.tape = self.cell.buffers(new, min(self.slots, self.segment), *self.shape)
+        self.pairs = new("pairs", self.slots, self.batch, dtype=torch.int64)
+        torch.mul(num1.T, 10, out=self.pairs[: self.length]).add_(num2.T)
+        self.pairs[self.length :] = 0  # only layers above still work
+
+    def gradients(self, total):
+        """The mean loss, and its gradients in the four folded weights."""
+        new, tape = self.new, self.tape
+        self.target = new("target", self.length, self.batch, dtype=torch.int64).copy_(total.T)
+        saved = {name: new(f"{name} of segments", len(self.segments), *self.shape) for name in self.cell.states}
+        for k, begin in enumerate(self.segments):
+            self.enter(begin)
+            for name in saved:
+                saved[name][k] = tape[name][0]
+            for first in self.chunks(begin):
+                self.forward(first)
+
+        self.loss = self.dense.new_zeros(())
+        self.sums = [torch.zeros_like(weight) for weight in (self.table, self.weights, self.dense, self.dense_bias)]
+        self.gradient = self.cell.gradient_buffers(new, self.chunk, *self.shape)
+        for name in self.cell.states:
+            self.gradient[f"d{name}"][0] = 0
+        for k, begin in reversed(list(enumerate(self.segments))):
+            if begin != self.begin:
+                self.begin = begin
+                for name in saved:
+                    tape[name][0] = saved[name][k]
+                for first in self.chunks(begin):
+                    self.forward(first)
+            for first in reversed(self.chunks(begin)):
+                self.backward(first)
+        return self.loss / self.target.numel(), self.sums
+
+    def chunks(self, begin):
+        """First slots of the chunks of the segment that begins at a slot."""
+        return range(begin, min(begin + self.segment, self.slots), self.chunk)
+
+    def enter(self, begin):
+        """Take row 0 of the tape from the segment before, or from the zero state."""
+        self.begin = begin
+        for name in self.cell.states:
+            self.tape[name][0] = self.tape[name][self.segment] if begin else self.zero[name]
+
+    def rows(self, first):
+        """The tape of a chunk: its slots, and of the states also the one before them."""
+        row, count = first - self.begin, min(self.chunk, self.slots - first)
+        return count, {name: t[row : row + count + (name in self.cell.states)] for name, t in self.tape.items()}
+
+    def products(self, first, count, state, z, weights):
+        """For each slot of a chunk, the products in it: columns of the state, pre-activations, weights between them."""
+        products = [[] for _ in range(count)]
+        for (k, of, to, _), weight in zip(self.links, weights, strict=True):
+            work = self.at_work(k, first, count)
+            views = zip(products[work], state[work, :, of].unbind(), z[work, :, to].unbind(), strict=True)
+            for product, columns, block in views:
+                product.append((columns, block, weight))
+        return products
+
+    def at_work(self, layer, first, count):
+        """The slots of a chunk in which a layer works."""
+        return slice(max(layer - first, 0), max(min(layer - first + self.length, count), 0))
+
+    def positions(self, first):
+        """Positions at which the top layer works in a chunk."""
+        return slice(max(first - self.lag, 0), max(min(first + self.chunk, self.slots) - self.lag, 0))
+
+    def top(self, states, first, begin):
+        """What the top layer has at these positions, of states that begin at a slot: [positions * batch, hidden]."""
+        at, ahead = self.positions(first), self.lag + 1 - begin
+        return states[at.start + ahead : at.stop + ahead, :, -1].flatten(0, 1)
+
+    def logits(self, first):
+        """Logits [10, positions * batch]: softmax over the first dimension is far faster than over a last of ten."""
+        top = self.top(self.tape["s"], first, self.begin)
+        logits = self.new("logits", 10 * self.chunk * self.batch)[: 10 * len(top)].view(10, -1)
+        return torch.addmm(self.dense_bias[:, None], self.dense, top.T, out=logits)
+
+    def forward(self, first):
+        """Fill the tape for a chunk of slots."""
+        count, tape = self.rows(first)
+        s, z = tape["s"].flatten(2), tape["z"].flatten(2)
+        torch.index_select(self.table, 0, self.pairs[first : first + count].flatten(), out=z.flatten(0, 1))
+        products = self.products(first, count, s[:-1], z, self.blocks)
+        views = zip(*(view.unbind() for view in self.cell.forward_views(**tape)), strict=True)
+        for slot, (product, view) in enumerate(zip(products, views, strict=True), first):
+            for state, to, weight in product:
+                to.addmm_(state, weight)
             self.cell.forward(*view)
-            if slot < self.layers - 1:  # layers above have not begun
-                for state, value in start.items():
-                    rows[state][slot - first + 1, :, slot + 1 :] = value
+            if slot < self.lag:  # layers above have not begun
+                for name in self.cell.states:
+                    tape[name][slot - first + 1, :, slot + 1 :] = self.zero[name]
 
-    def backward(self, tape, gradients, row, first, length, pairs, weights, sums):
-        """Back through the same slots: `gradients` of the states, in its last row coming in and in its first going out."""
-        count, start = len(pairs), self.cell.start
-        rows = {name: t[row : row + count + (name in start)] for name, t in tape.items()}
-        rows |= {name: t[: count + (name == "ds")] for name, t in gradients.items()}
-        s, ds, dz = rows["s"].flatten(2), rows["ds"].flatten(2), rows["dz"].flatten(2)
-        dtable, dweights = sums
-        products = [[] for _ in pairs]
-        for when, of, to, by in self.links(first, count, length):
-            work = zip(products[when], ds[:-1][when, :, of].unbind(), dz[when, :, to].unbind(), repeat(weights[by].T))
-            for product, *factors in work:
-                product.append(factors)
-        views = zip(*(view.unbind() for view in self.cell.backward_views(**rows)), strict=True)
-        for slot, (product, view) in reversed(list(enumerate(zip(products, views), first))):
-            if slot < self.layers - 1:
-                rows["ds"][slot - first + 1, :, slot + 1 :] = 0
-                if "dc" in rows:
-                    rows["dc"][:, :, slot + 1 :] = 0
+    def backward(self, first):
+        """Add a chunk's loss and gradients to the sums; the states' gradient goes on to the chunk before."""
+        count, tape = self.rows(first)
+        gradient = {name: t[: count + (name == "ds")] for name, t in self.gradient.items()}
+        gradient["ds"][-1] = gradient["ds"][0]
+        gradient["ds"][:-1] = 0
+        self.head(first)
+        dtable, dweights, _, _ = self.sums
+        s, ds, dz = tape["s"].flatten(2), gradient["ds"].flatten(2), gradient["dz"].flatten(2)
+        products = self.products(first, count, ds[:-1], dz, [block.T for block in self.blocks])
+        views = zip(*(view.unbind() for view in self.cell.backward_views(**tape, **gradient)), strict=True)
+        for slot, (product, view) in reversed(list(enumerate(zip(products, views, strict=True), first))):
+            if slot < self.lag:
+                for name in self.cell.states:
+                    gradient[f"d{name}"][slot - first + (name == "s"), :, slot + 1 :] = 0
             self.cell.backward(*view)
-            for of, to, weight in product:
-                of.addmm_(to, weight)
-        for when, of, to, by in self.links(first, count, length):
-            dweights[by].addmm_(s[:-1][when, :, of].flatten(0, 1).T, dz[when, :, to].flatten(0, 1))
-        dtable.index_add_(0, pairs.flatten(), dz.flatten(0, 1))
+            for state, to, weight in product:
+                state.addmm_(to, weight)
+        for k, of, to, by in self.links:
+            work = self.at_work(k, first, count)
+            dweights[by].addmm_(s[:-1][work, :, of].flatten(0, 1).T, dz[work, :, to].flatten(0, 1))
+        dtable.index_add_(0, self.pairs[first : first + count].flatten(), dz.flatten(0, 1))
 
-    def walk(self, num1, num2, total, table, weights, dense, dense_bias):
-        """Loss and its gradients in table, weights, dense and dense_bias."""
-        cell, new, (batch, length) = self.cell, self.kept, num1.shape
-        slots, chunk = length + self.layers - 1, self.chunk(batch)
-        shape = batch, self.layers, self.hidden
-        slot_bytes = batch * self.layers * self.hidden * dense.element_size() * KEPT[type(cell).__name__]
-        segment = max(1, self.kept_bytes // (slot_bytes * chunk)) * chunk
-        tape = cell.buffers(new, min(slots, segment), *shape)
-        gradients = cell.gradient_buffers(new, chunk, *shape)
-        pairs = self.pairs(new, num1, num2)
-        target = new("target", length, batch, dtype=torch.int64).copy_(total.T)
-        loss = dense.new_zeros(())
-        dtable, dweights, ddense, dbias = sums = [torch.zeros_like(p) for p in (table, weights, dense, dense_bias)]
-        logits, scores = (new(name, 10 * chunk * batch) for name in ("logits", "scores"))
-        firsts = range(0, slots, segment)
-        saved = {state: new(f"first {state}", len(firsts), *shape) for state in cell.start}
-
-        def forward(begin):
-            for first in range(begin, min(begin + segment, slots), chunk):
-                stop = min(first + chunk, begin + segment)
-                self.forward(tape, first - begin, first, length, pairs[first:stop], table, weights)
-
-        self.begin(tape)
-        for k, begin in enumerate(firsts):
-            for state in saved:
-                if k:
-                    tape[state][0] = tape[state][segment]
-                saved[state][k] = tape[state][0]
-            forward(begin)
-        gradients["ds"][0] = 0
-        if "dc" in gradients:
-            gradients["dc"].zero_()
-        for k, begin in reversed(list(enumerate(firsts))):
-            if k < len(firsts) - 1:
-                for state in saved:
-                    tape[state][0] = saved[state][k]
-                forward(begin)
-            for first in reversed(range(begin, min(begin + segment, slots), chunk)):
-                count = min(chunk, slots - first)
-                ds = gradients["ds"]
-                ds[count] = ds[0]
-                ds[:count].zero_()
-                top = self.top(tape["s"], first - begin, first, count)
-                if top is not None:
-                    n = len(top)
-                    position = max(first - self.layers + 1, 0)
-                    wanted = target[position : position + n // batch].view(1, -1)
-                    logit, score = logits[: 10 * n].view(10, n), scores[: 10 * n].view(10, n)
-                    torch.addmm(dense_bias[:, None], dense, top.T, out=logit)
-                    torch.log_softmax(logit, 0, out=score)
-                    loss -= score.gather(0, wanted).sum()
-                    score.exp_().scatter_(0, wanted, -1, reduce="add")
-                    share = 1 / (batch * length)
-                    self.top(ds, 0, first, count).addmm_(score.T, dense, alpha=share)
-                    ddense.addmm_(score, top.T.T, alpha=share)
-                    dbias.add_(score.sum(1), alpha=share)
-                self.backward(tape, gradients, first - begin, first, length, pairs[first : first + count], weights, (dtable, dweights))
-        return loss / (batch * length), sums
+    def head(self, first):
+        """Cross-entropy of the top layer's positions in a chunk, and back to their states."""
+        logits = self.logits(first)
+        target = self.target[self.positions(first)].view(1, -1)
+        scores = self.new("scores", 10 * self.chunk * self.batch)[: logits.numel()].view(10, -1)
+        torch.log_softmax(logits, 0, out=scores)
+        self.loss -= scores.gather(0, target).sum()
+        scores.exp_().scatter_(0, target, -1, reduce="add")  # probabilities less the one-hot target
+        _, _, ddense, dbias = self.sums
+        share = 1 / self.target.numel()
+        self.top(self.gradient["ds"], first, first).addmm_(scores.T, self.dense, alpha=share)
+        ddense.addmm_(scores, self.top(self.tape["s"], first, self.begin), alpha=share)
+        dbias.add_(scores.sum(1), alpha=share)
