@@ -51,7 +51,7 @@ def experiments():
         "04-rates": configs(cell=("LSTM", "GRU"), lr=1e-2),
         "05-1000": configs(digit_len=1000, lr=(1e-5, 1e-4, 1e-2, 1e-1), batches=400, seeds=FEW_SEEDS),
         "04-1000": configs(digit_len=1000, cell=("LSTM", "GRU"), batches=400, seeds=FEW_SEEDS),
-        "04-rates-far": configs(cell=("LSTM", "GRU"), lr=(1e-4, 1e-1), seeds=(0, 1)),
+        "04-rates-far": configs(cell=("RNN", "LSTM", "GRU"), lr=(1e-4, 1e-1), seeds=(0, 1)),
         "5000-seed0": configs(layers=(1, 2, 3, 4), seeds=(0,), **LONG),
         "5000-early": configs(digit_len=5000, batches=(100, 150, 200), seeds=(0,)),
         "5000-seed1": configs(layers=(1, 2, 3, 4), seeds=(1,), **LONG),

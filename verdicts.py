@@ -57,9 +57,9 @@ def smooth(loss, over=10):
     return np.arange(over, whole + 1, over), np.asarray(loss[:whole]).reshape(-1, over).mean(axis=1)
 
 
-def falls_below(run, level, over=10):
+def falls_below(run, level, over=10, within=None):
     """The batch by which the loss, mean over `over` batches, is first below `level`; inf if it never is."""
-    batches, loss = smooth(run.loss, over)
+    batches, loss = smooth(run.loss[:within], over)
     return next((int(b) for b, x in zip(batches, loss, strict=True) if x < level), math.inf)
 
 
@@ -114,7 +114,7 @@ def only_recorded(configs):
 # In words
 
 def spread(values, form="{:.0f}", never="never"):
-    """Median and range of values {seed: value}, as "median (least-most)"."""
+    """Median and range of values {seed: value}, as "median (least to most)"."""
     def text(x):
         return form.format(x) if math.isfinite(x) else never
 
@@ -122,7 +122,12 @@ def spread(values, form="{:.0f}", never="never"):
     if not values:
         return "-"
     middle = text(float(np.median(values)))
-    return middle if values[0] == values[-1] else f"{middle} ({text(values[0])}-{text(values[-1])})"
+    return middle if values[0] == values[-1] else f"{middle} ({text(values[0])} to {text(values[-1])})"
+
+
+def batch(number):
+    """A batch in words: "never" for inf."""
+    return f"{number:.0f}" if math.isfinite(number) else "never"
 
 
 def count(found):
