@@ -213,7 +213,7 @@ class Adder(nn.Module):
             with torch.device("meta"):  # claimed sizes are compared before memory is taken for them
                 shapes = {name: t.shape for name, t in cls(Config(cell=cell, layers=layers, hidden=hidden,
                                                                   embedding=embedding)).state_dict().items()}
-        except (KeyError, IndexError, ZeroDivisionError, ValueError):
+        except (KeyError, IndexError, ZeroDivisionError, ValueError, RuntimeError, TypeError):
             raise refusal("whose tensors are no adder's") from None
         whole = all(t.dtype == torch.float32 and torch.isfinite(t).all() for t in tensors.values())
         if not whole or {name: t.shape for name, t in tensors.items()} != shapes:
@@ -283,12 +283,21 @@ class Training:
 
     def restore(self, tensors, facts):
         """Go on from what `state` gave. Raises ValueError or KeyError where it does not fit this run."""
-        slots = {}
+        run = runs.run_of(facts["record"], self.run.config, self.model)
+        for name in ("device", "gradients", "versions"):  # bits of two kinds must not meet in one run
+            if getattr(run, name) != getattr(self.run, name):
+                raise ValueError(f"its {name} is not what is here")
+        wanted, slots = {f"model.{name}": t for name, t in self.model.state_dict().items()}, {}
+        for i, p in enumerate(self.model.parameters()):
+            wanted |= {f"adam.{i}.step": torch.tensor(0.0), f"adam.{i}.exp_avg": p, f"adam.{i}.exp_avg_sq": p}
+        runs.require_like(tensors, wanted)
+        if not all(torch.isfinite(t).all() for t in tensors.values()):
+            raise ValueError("its tensors are not finite")
         for name, tensor in tensors.items():
             if name.startswith("adam."):
                 _, i, slot = name.split(".")
                 slots.setdefault(int(i), {})[slot] = tensor
-        self.run = runs.run_of(facts["record"], self.run.config, self.model)
+        self.run = run
         self.model.load_state_dict({name[6:]: t for name, t in tensors.items() if name.startswith("model.")})
         self.optimizer.load_state_dict(self.optimizer.state_dict() | {"state": slots})
         self.rng.bit_generator.state = facts["rng"]
@@ -341,7 +350,7 @@ def train(config, device=None, gradients=None):
 
 # Many runs
 
-CHECKPOINT_SECONDS = 60
+CHECKPOINT_SECONDS = float(os.environ.get("ADDRNN_CHECKPOINT_SECONDS", 60))
 
 
 def home():
@@ -350,14 +359,19 @@ def home():
 
 
 def train_stored(config, folder):
-    """Train one run into a store, from its checkpoint if there is one; waits if another process is at it."""
+    """Train one run into a store, from its checkpoint if there is one; waits if another process is at it.
+
+    Returns what is to be said about the checkpoint: a list of lines.
+    """
     store = runs.Store(folder, Adder)
     with warnings.catch_warnings(action="ignore"), store.lock(config), one_thread():
         if store.read(config):
-            return
+            store.tidy(config)
+            return []
         training = Training(config)
-        if not store.load_checkpoint(training):
-            training = Training(config)
+        with warnings.catch_warnings(record=True, action="always") as remarks:
+            if not store.load_checkpoint(training):
+                training = Training(config)
         noted = saved = time.monotonic()
         while not training.run.done:
             training.step()
@@ -366,11 +380,14 @@ def train_stored(config, folder):
                 store.note_progress(config, len(training.run.loss))
                 noted = now
             if now - saved > CHECKPOINT_SECONDS or workers.asked_to_stop():
-                store.save_checkpoint(training)
+                with contextlib.suppress(OSError):  # a full disk may have room again when the run is done
+                    store.save_checkpoint(training)
                 saved = now
             if workers.asked_to_stop() and not training.run.done:
-                return
-        store.write(training.run)
+                break
+        else:
+            store.write(training.run)
+        return [str(remark.message) for remark in remarks]
 
 
 def sweep(configs, executor=None, folder=None):
@@ -380,13 +397,18 @@ def sweep(configs, executor=None, folder=None):
     one thread for each core. `folder` is the store, by default runs/ of `home()`. Ctrl-C keeps what is done.
     Raises RuntimeError, one line for each run that failed, after the others are done.
     """
-    configs, store = list(configs), runs.Store(folder or home() / "runs", Adder)
+    configs, store = list(configs), runs.Store(Path(folder or home() / "runs").absolute(), Adder)
     found = {config: store.read(config) for config in dict.fromkeys(configs)}
+    for config in (c for c in found if found[c]):
+        store.tidy(config)  # a kill may have come between a record and this
     missing = sorted((c for c in found if found[c] is None), key=work, reverse=True)
     if missing:
         store.make_ready()
         train_all(missing, store, executor or workers.Workers(), own=executor is None)
         found |= {config: store.read(config) for config in missing}
+        if lost := [store.name(config) for config in missing if not found[config]]:
+            raise RuntimeError("\n".join(f"{name}: trained, but no record of it came to {store.folder}: do its workers"
+                                         " see this folder?" for name in lost))
     return [found[config] for config in configs]
 
 
@@ -406,7 +428,9 @@ def train_all(configs, store, executor, own):
                 bar.n = sum(store.progress(c) if f in waiting else c.batches for f, c in futures.items())
                 bar.set_postfix(runs=f"{len(futures) - len(waiting)}/{len(futures)}", refresh=False)
                 bar.refresh()
-        failures = [f"{store.name(c)}: {f.exception()}" for f, c in futures.items() if f.exception()]
+        failures = [f"{store.name(c)}: {problem}" for f, c in futures.items() if (problem := failure(f))]
+        for remark in (remark for f in futures if not failure(f) for remark in f.result() or ()):
+            warnings.warn(remark, stacklevel=3)
     finally:
         for future in waiting:
             future.cancel()
@@ -423,6 +447,15 @@ def listed(values, name):
     if not isinstance(values, list | tuple) or not values:
         raise ValueError(f"{name}: got {values!r}, allowed is a list of values, like [0, 1]")
     return list(values)
+
+
+def failure(future):
+    """Why a finished future has no result, in one line; None where it has one."""
+    if future.cancelled():
+        return "it was cancelled (its scheduler is gone?)"
+    if error := future.exception():
+        return (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return None
 
 
 # The four experiments of the original, by its names and by what they are about

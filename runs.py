@@ -9,6 +9,8 @@ import hashlib
 import json
 import math
 import os
+import stat
+import tempfile
 import warnings
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -59,10 +61,14 @@ def write_whole(path, data):
 
 
 def read_whole(path):
-    """The bytes of a file of ours; raises ValueError where it is larger than any of them can be."""
-    if os.stat(path).st_size > LARGEST:
+    """The bytes of a file of ours; raises ValueError where it is no file, or larger than any of ours can be."""
+    if not stat.S_ISREG(os.stat(path).st_mode):  # a pipe or a device might never end
+        raise ValueError("not a file")
+    with open(path, "rb") as file:
+        data = file.read(LARGEST + 1)
+    if len(data) > LARGEST:
         raise ValueError("too large")
-    return Path(path).read_bytes()
+    return data
 
 
 def tensor_bytes(tensors, facts=None):
@@ -77,6 +83,13 @@ def tensors_of(data):
         return safetensors.torch.load(data)
     except (SafetensorError, KeyError, TypeError, RuntimeError, OverflowError) as problem:
         raise ValueError(f"not a whole safetensors file ({str(problem).splitlines()[0][:80]})") from None
+
+
+def require_like(tensors, wanted):
+    """Raise ValueError unless two dicts of tensors agree in names, shapes and types."""
+    kinds = [{name: (t.shape, t.dtype) for name, t in some.items()} for some in (tensors, wanted)]
+    if kinds[0] != kinds[1]:
+        raise ValueError("its tensors are of other names, shapes or types")
 
 
 def facts_of(data):
@@ -156,8 +169,8 @@ class Store:
         """Make the folder; raises OSError, one line, before any work is lost, where nothing can be written."""
         try:
             self.unfinished.mkdir(parents=True, exist_ok=True)
-            write_whole(probe := self.unfinished / f"probe-{os.getpid()}", b"room?")
-            probe.unlink()
+            with tempfile.TemporaryFile(dir=self.unfinished, buffering=0) as probe:
+                probe.write(b"room?")
         except OSError as problem:
             raise OSError(f"run store: got {str(self.folder)!r}, {problem.strerror}; "
                           "allowed is a folder that can be written") from None
@@ -179,16 +192,17 @@ class Store:
             data = read_whole(path.with_suffix(".safetensors"))
             if hashlib.sha256(data).hexdigest() != record.get("weights"):
                 raise ValueError("its weights are not those it names")
-            run.model = self.make(config)
-            run.model.load_state_dict(tensors_of(data))
+            run.model, weights = self.make(config), tensors_of(data)
+            require_like(weights, run.model.state_dict())
+            run.model.load_state_dict(weights)
             return run
         except NotADirectoryError:
             return None  # and make_ready says what is wrong
         except OSError as error:
             if isinstance(error, FileNotFoundError) and Path(error.filename) == path:
                 return None
-            problem = f"{Path(error.filename).suffix} file: {error.strerror}"
-        except (ValueError, RuntimeError) as error:  # RuntimeError: weights of another shape
+            problem = f"{Path(error.filename or path).suffix} file: {error.strerror}"
+        except (ValueError, RecursionError) as error:
             problem = str(error).splitlines()[0][:100]
         warnings.warn(f"{path.name} is not believed, {problem}: this run is trained again", stacklevel=2)
         return None
@@ -201,9 +215,13 @@ class Store:
         lines = [f"{json.dumps(key)}: {json.dumps(value)}" for key, value in record.items()]
         write_whole(path.with_suffix(".safetensors"), weights)
         write_whole(path, ("{" + ",\n ".join(lines) + "}\n").encode())
+        self.tidy(run.config)
+
+    def tidy(self, config):
+        """Remove what the making of a finished run left behind."""
         for ending in ("checkpoint", "checkpoint.part", "progress", "lock"):
             with contextlib.suppress(OSError):  # Windows keeps a lock's file while it is held
-                self._unfinished(run.config, ending).unlink()
+                self._unfinished(config, ending).unlink()
 
     def lock(self, config):
         """A lock between processes on one config's run; it ends with the process that holds it."""
@@ -223,15 +241,16 @@ class Store:
             training.restore(tensors_of(data), facts_of(data))
         except FileNotFoundError:
             pass
-        except (ValueError, KeyError, TypeError, RuntimeError) as error:
-            problem = str(error).splitlines()[0][:100]
+        except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+            problem = getattr(error, "strerror", None) or str(error).splitlines()[0][:100]
             warnings.warn(f"{path.name} is not believed, {problem}: this run starts anew", stacklevel=2)
             return False
         return True
 
     def note_progress(self, config, batches):
-        """Tell whoever waits for this run how many batches are done."""
-        self._unfinished(config, "progress").write_text(str(batches))
+        """Tell whoever waits for this run how many batches are done, if there is room for that."""
+        with contextlib.suppress(OSError):
+            self._unfinished(config, "progress").write_text(str(batches))
 
     def progress(self, config):
         """Batches done of a run in the making, 0 where nobody says."""
