@@ -1,0 +1,221 @@
+"""Search for the shortest pair of numbers that a model adds wrongly.
+
+The model is searched as the state machine it is. A *place* is the state after some columns of digits, with the true
+carry there; a step feeds one of the 100 digit pairs. Each step has a margin: the right digit's logit less the best
+other. The model is wrong where it is not above zero. Three walks:
+
+1. *Beam* from the start: at each column all 100 pairs, and the places of least margin go on. It finds short failures.
+2. *Repeats*: one or two digit pairs over and over, so that the state drifts: every two of them, short; every single
+   one and every two that sum to 9, with either carry, long. All 100 pairs are tried after them.
+3. *Beam* again, from where the repeats lead: places to which no short number comes.
+
+What is found is shortened, and counts only if `Adder.add` gets it wrong against whole-number arithmetic.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from flint import fmpz
+
+from addrnn import to_text
+
+DIGITS = np.stack(np.divmod(np.arange(100), 10))  # [2, 100]: the two digits of each pair
+NINES = np.flatnonzero(DIGITS.sum(axis=0) == 9)
+KEPT = 50  # failures kept, of which the shortest that Adder.add confirms is reported
+FANOUT = 300  # places whose 100 next columns are looked at in one go: memory stays bounded
+CHUNK = 32  # columns fed in one go
+SHORT = 6  # times that every two digit pairs are repeated
+
+
+@dataclass(frozen=True)
+class Search:
+    """What a search found, and how far it looked.
+
+    `pair` is the shortest pair (a, b) found that the model adds wrongly, or None. `digits` is the length of the
+    longest numbers looked at, `states` how many states were visited, each checked against the right digit.
+    """
+
+    pair: tuple | None
+    digits: int
+    states: int
+
+
+def counterexample(model, digits=1000):
+    """The shortest pair (a, b) found that `model` adds wrongly, or None if none of up to `digits` digits is found.
+
+    None is no proof: the search follows the weakest places, not all. `search` says how far it looked.
+    """
+    return search(model, digits).pair
+
+
+@torch.no_grad()
+def search(model, digits=1000, depth=16, width=200):
+    """Look for a pair that `model` adds wrongly, in numbers of up to `digits` digits; returns a Search.
+
+    The beams keep `width` places at each of `depth` columns.
+    """
+    walk = Walk(model, digits)
+    some = np.random.default_rng(0).integers(0, 100, (600, min(6, digits)))
+    walk.expand(walk.feed(walk.start(len(some)), some)[0])
+    weak = walk.beam(walk.start(1), depth, width)
+    drifted = walk.repeat(weak, width)
+    walk.beam(drifted, depth // 2, width)
+    walk.shorten()
+    return Search(walk.confirmed(), walk.longest, walk.states)
+
+
+def length(columns):
+    """Digits of the numbers that show a wrong digit at the last of these columns, bytes of digit pairs 0-99."""
+    used = len(columns.rstrip(b"\0"))
+    return used if used >= len(columns) - 1 else len(columns) + 1  # zeros in front, if two, need a 1 above them
+
+
+def numbers(columns):
+    """The pair of ints, of `length(columns)` digits, that these columns are."""
+    above = b"\n" if length(columns) > len(columns) else b""  # 10 is the pair 1, 0
+    return tuple(int(fmpz(to_text(digits))) for digits in DIGITS[:, list(columns + above)])
+
+
+@dataclass
+class Places:
+    """Places reached: `state` as the cell takes it, `carry` [count], and the columns fed to each so far."""
+
+    state: object
+    carry: np.ndarray
+    columns: list
+
+    def take(self, index):
+        at = torch.as_tensor(index, dtype=torch.int64)
+        state = tuple(s[:, at] for s in self.state) if isinstance(self.state, tuple) else self.state[:, at]
+        return Places(state, self.carry[index], [self.columns[i] for i in index])
+
+    def features(self):
+        """All that the model keeps, and a 1: [count, features]."""
+        kept = torch.cat(self.state, dim=0) if isinstance(self.state, tuple) else self.state
+        kept = kept.transpose(0, 1).flatten(1).double().cpu().numpy()
+        return np.concatenate((kept, np.ones((len(kept), 1))), axis=1)
+
+
+def join(many):
+    """One Places of several."""
+    states = [p.state for p in many]
+    state = (tuple(torch.cat(s, dim=1) for s in zip(*states, strict=True)) if isinstance(states[0], tuple)
+             else torch.cat(states, dim=1))
+    return Places(state, np.concatenate([p.carry for p in many]), [c for p in many for c in p.columns])
+
+
+class Walk:
+    """A search under way: how far it went, and the columns at whose end the model was wrong, shortest first."""
+
+    def __init__(self, model, digits):
+        self.model, self.digits = model, digits
+        self.wrong, self.states, self.longest = [], 0, 0
+        width = self.start(1).features().shape[1]
+        self.products = np.zeros((2, width, width + 1))  # for each carry: features times (features, least margin)
+
+    def room(self):
+        """Columns worth walking: one more than the digits of a pair that would be news."""
+        return length(self.wrong[0]) if self.wrong else self.digits + 1
+
+    def start(self, count):
+        """`count` times the place before the first column."""
+        return Places(self.model.start(count), np.zeros(count, np.int64), [b""] * count)
+
+    def feed(self, places, columns):
+        """Feed each place its own digit pairs, columns [count, n]; returns (places, last margins).
+
+        What is wrong is noted.
+        """
+        num1, num2 = DIGITS[:, columns]
+        carry, right = places.carry, np.empty_like(columns)
+        for i in range(columns.shape[1]):
+            carry, right[:, i] = np.divmod(num1[:, i] + num2[:, i] + carry, 10)
+        logits, state = self.model(num1, num2, places.state)
+        right = torch.as_tensor(right, device=logits.device)[..., None]
+        margins = logits.gather(2, right)[..., 0] - logits.scatter(2, right, -torch.inf).amax(2)
+        margins = margins.cpu().numpy()
+        for i in np.flatnonzero((margins <= 0).any(axis=1)):
+            self.wrong.append(places.columns[i] + bytes(columns[i, : int((margins[i] <= 0).argmax()) + 1].tolist()))
+        self.wrong = sorted(self.wrong, key=length)[:KEPT]
+        self.states += columns.size
+        fed = [before + row.tobytes() for before, row in zip(places.columns, columns.astype(np.uint8), strict=True)]
+        self.longest = max(self.longest, max(map(len, fed)))
+        return Places(state, carry, fed), margins[:, -1]
+
+    def expand(self, places):
+        """Feed each place every digit pair: the places after, 100 for each. Learns which places are weak."""
+        parents = np.repeat(np.arange(len(places.columns)), 100)
+        after, margins = self.feed(places.take(parents), np.tile(np.arange(100), len(places.columns))[:, None])
+        features, least = places.features(), margins.reshape(-1, 100).min(axis=1)
+        for carry in (0, 1):
+            x, y = features[places.carry == carry], least[places.carry == carry]
+            self.products[carry] += x.T @ np.column_stack((x, y))
+        return after
+
+    def weakest(self, places, width):
+        """The `width` places with the least margin to expect next, half of them each of another last pair and carry.
+
+        What to expect is linear in the state, by least squares over all places expanded so far.
+        """
+        ridge = 1e-3 * np.eye(len(self.products[0]))
+        weights = np.stack([np.linalg.solve(p[:, :-1] + ridge, p[:, -1]) for p in self.products])
+        order = np.argsort((places.features() * weights[places.carry]).sum(axis=1), kind="stable")
+        kinds = np.array([2 * columns[-1] for columns in places.columns]) + places.carry
+        firsts = np.sort(np.unique(kinds[order], return_index=True)[1])[: width // 2]
+        chosen = np.concatenate((firsts, np.setdiff1d(np.arange(len(order)), firsts)[: width - len(firsts)]))
+        return places.take(order[chosen])
+
+    def beam(self, places, depth, width):
+        """Walk up to `depth` columns on, with the `width` weakest places at each; returns the last of them."""
+        for _ in range(depth):
+            fits = [i for i, columns in enumerate(places.columns) if len(columns) < self.room()]
+            if not fits:
+                break
+            found = [self.weakest(self.expand(places.take(fits[at : at + FANOUT])), width)
+                     for at in range(0, len(fits), FANOUT)]
+            places = self.weakest(join(found), width)
+        return places
+
+    def repeat(self, weak, width):
+        """Feed digit pairs over and over, from the start and from the places `weak`; returns where that leads."""
+        found, room = [], self.room()
+        for first in range(100):  # every two pairs in turn
+            two = np.stack((np.full(100, first), np.arange(100)), axis=1)
+            places, _ = self.feed(self.start(100), np.tile(two, SHORT)[:, :room])
+            found.append(self.weakest(places, width // 20))
+        origins, cycles = [self.start(100)], [(pair, pair) for pair in range(100)]
+        for carry in (0, 1):
+            origins.append(weak.take(np.resize(np.flatnonzero(weak.carry == carry), 100)))
+            cycles += [(a, b) for a in NINES for b in NINES]
+        places, steps = join(origins), np.tile(cycles, CHUNK // 2)
+        for walked in range(CHUNK, room + CHUNK, CHUNK):
+            places, _ = self.feed(places, steps)
+            if walked.bit_count() == 1:  # at 32, 64, 128 ... columns: what may come next
+                found.append(self.beam(places, 1, width // 4))
+            if walked >= self.room():
+                break
+        return self.weakest(join([*found, places]), 2 * width)
+
+    def shorten(self):
+        """Look for shorter failures near the shortest: with columns left out, or any other column at an earlier end."""
+        shortest = None
+        while self.wrong and self.wrong[0] != shortest:
+            shortest = self.wrong[0]
+            columns, places, along = np.frombuffer(shortest, np.uint8).astype(np.int64), self.start(1), []
+            for column in columns[: self.room() - 1]:
+                along.append(places)
+                places, _ = self.feed(places, np.array([[column]]))
+            for at in range(0, len(along), FANOUT):
+                self.beam(join(along[at : at + FANOUT]), 1, 1)
+            for out in (1 << k for k in reversed(range((len(columns) - 1).bit_length()))):
+                places = np.arange(0, len(columns), max(out, len(columns) // 64 + 1))
+                left = np.array([np.delete(columns, slice(at, at + out)) for at in places if at + out <= len(columns)])
+                self.feed(self.start(len(left)), left)
+
+    def confirmed(self):
+        """The shortest pair noted that `Adder.add` gets wrong, or None."""
+        for a, b in map(numbers, self.wrong):
+            if self.model.add(a, b) != a + b:
+                return a, b
+        return None
