@@ -397,7 +397,11 @@ def sweep(configs, executor=None, folder=None):
     one thread for each core. `folder` is the store, by default runs/ of `home()`. Ctrl-C keeps what is done.
     Raises RuntimeError, one line for each run that failed, after the others are done.
     """
-    configs, store = list(configs), runs.Store(Path(folder or home() / "runs").absolute(), Adder)
+    configs = list(configs)
+    for config in configs:
+        if not isinstance(config, Config):
+            raise ValueError(f"configs: got {config!r}, allowed is a list of addrnn.Config")
+    store = runs.Store(Path(folder or home() / "runs").absolute(), Adder)
     found = {config: store.read(config) for config in dict.fromkeys(configs)}
     for config in (c for c in found if found[c]):
         store.tidy(config)  # a kill may have come between a record and this
@@ -544,9 +548,9 @@ def main(arguments=None):
     try:
         config = Config(**options)
         pairs = [(to_text(to_digits(a)), to_text(to_digits(b))) for a, b in pairs]
-        if save:
+        if save is not None:
             check_writable(save)
-        if load:
+        if load is not None:
             model = Adder.load(load).to(pick_device(device))
         else:
             run = train(config, device, gradients)
@@ -554,13 +558,18 @@ def main(arguments=None):
             print_curve(run)
     except ValueError as problem:
         fail(problem)
+    except (MemoryError, RuntimeError, OverflowError, TypeError) as problem:  # what NumPy and torch raise for them
+        fail(f"these sizes are too large for this machine: {(str(problem).splitlines() or ['out of memory'])[0]}")
     except KeyboardInterrupt:
         print("addrnn: stopped", file=sys.stderr)
         sys.exit(130)
-    if save:
-        model.save(save)
+    if save is not None:
+        try:
+            model.save(save)
+        except OSError as problem:  # the disk may have filled up since
+            fail(f"output path (--save): got {save!r}, {problem.strerror}; allowed is a file that can be written")
         print(f"weights: {save}")
-    if not load:
+    if load is None:
         num1, num2, _ = sample(3, config.digit_len, np.random.default_rng())
         pairs = pairs or [(to_text(a), to_text(b)) for a, b in zip(num1, num2, strict=True)]
     for a, b in pairs:
