@@ -49,6 +49,8 @@ def refresh(path):
         problem = f"cell {error.cell_index + 1}, {error.ename}: {error.evalue}"
     except (ValueError, KeyError, TypeError, RuntimeError, OSError) as error:  # no notebook, a dead kernel, a full disk
         problem = f"{type(error).__name__}: {error}"
+    except KeyboardInterrupt:
+        problem = "stopped"
     else:
         return None
     return f"{path.name}: {problem}".splitlines()[0]
@@ -100,7 +102,7 @@ def finish_html(text):
 
 def finish_typst(text):
     """Links go to the chapters; what lies beside a notebook does not lie beside the PDF, so its link goes."""
-    text = re.sub(r'#link\("([\w-]+)\.ipynb[^"]*"\)', r"#link(<\1>)", text)
+    text = re.sub(r'#link\("([\w-]+)\.ipynb[^"]*"\)', r"#link(<chapter-\1>)", text)
     return re.sub(r'#link\("(?!https?:)[^"]*"\)', "#", text)
 
 
@@ -212,7 +214,10 @@ def main():
     problems = run_all(notebooks)
     if problems:
         sys.exit("\n".join(f"report: {problem}" for problem in problems))
-    build(notebooks, ROOT / "report")
+    try:
+        build(notebooks, ROOT / "report")
+    except (typst.TypstError, ValueError, OSError) as error:
+        sys.exit(f"report: {getattr(error, 'diagnostic', error)}")
     print("report/index.html and report/addrnn.pdf are built")
 
 
@@ -226,4 +231,8 @@ def run_all(notebooks):
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:
+        print("report: stopped", file=sys.stderr)
+        sys.exit(130)
