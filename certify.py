@@ -94,10 +94,13 @@ class Net(NamedTuple):
 
     @classmethod
     def of(cls, model, double=False):
-        t = {name: p.double() if double else p for name, p in model.named_parameters()}
-        layers = [Layer(*(t[f"rnn.{part}_l{k}"] for part in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")))
+        def tensor(owner, name):
+            return getattr(owner, name).double() if double else getattr(owner, name)
+
+        layers = [Layer(*(tensor(model.rnn, f"{part}_l{k}") for part in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")))
                   for k in range(model.config.layers)]
-        return cls(model.config.cell, t["embed_layer.weight"], layers, t["dense.weight"], t["dense.bias"])
+        return cls(model.config.cell, tensor(model.embed_layer, "weight"), layers, tensor(model.dense, "weight"),
+                   tensor(model.dense, "bias"))
 
     def nowhere(self):
         """The start state as the box of every origin: [layer] (low, high), each [3, entries]."""
@@ -186,8 +189,8 @@ def least_lead(excess):
 
 # Proof
 
-ROOMS = [2.0**-k for k in range(5, 17)]  # tried from the widest: room is what rounding may use up
-COLUMNS = 500  # until the boxes rest
+ROOMS = [2.0**-k for k in range(4, 15)]  # room is what rounding may use up
+COLUMNS = 300  # until the boxes rest
 
 
 @torch.no_grad()
@@ -203,29 +206,36 @@ def widths(model, columns=60):
 
 
 @torch.no_grad()
-def find(model):
-    """Boxes that seem to be an invariant with right digits all over, as in `advance`, or None: float64, no proof.
+def settle(net, room):
+    """The boxes' fixed point when each column leaves `room` at every end, rounded outwards, and its least lead.
 
-    The fixed point of columns that each leave `room` at every end, rounded outwards to multiples of room / 4.
+    None where no box comes to rest, or the unwidened next boxes are not inside.
+    """
+    boxes, _ = advance(net, net.nowhere(), room=room, cases=100)
+    for _ in range(COLUMNS):
+        after, excess = advance(net, boxes, room=room)
+        moved = max((p - q).abs().max().item() for old, new in zip(boxes, after, strict=True)
+                    for p, q in zip(old, new, strict=True))
+        boxes = after
+        if moved < room / 16 or least_lead(excess) < 0:
+            break
+    grid = room / 4
+    boxes = [((low / grid).floor() * grid, (high / grid).ceil() * grid) for low, high in boxes]
+    after, excess = advance(net, boxes)
+    inside = all((new_low >= low).all() and (new_high <= high).all()
+                 for (low, high), (new_low, new_high) in zip(boxes, after, strict=True))
+    return (boxes, least_lead(excess)) if inside else None
+
+
+def find(model):
+    """Boxes, as in `advance`, that seem to be an invariant with right digits all over, or None: float64, no proof.
+
+    The roomiest whose least lead is at least half the best.
     """
     net = Net.of(model, double=True)
-    for room in ROOMS:
-        boxes, _ = advance(net, net.nowhere(), room=room, cases=100)
-        for _ in range(COLUMNS):
-            after, excess = advance(net, boxes, room=room)
-            moved = max((p - q).abs().max().item() for old, new in zip(boxes, after, strict=True)
-                        for p, q in zip(old, new, strict=True))
-            boxes = after
-            if moved < room / 16 or least_lead(excess) < 0:
-                break
-        grid = room / 4
-        boxes = [((low / grid).floor() * grid, (high / grid).ceil() * grid) for low, high in boxes]
-        after, excess = advance(net, boxes)
-        inside = all((new_low >= low).all() and (new_high <= high).all()
-                     for (low, high), (new_low, new_high) in zip(boxes, after, strict=True))
-        if inside and least_lead(excess) > 0:
-            return boxes
-    return None
+    found = [settled for room in ROOMS if (settled := settle(net, room)) is not None]
+    best = max((lead for _, lead in found), default=0)
+    return next((boxes for boxes, lead in found if lead >= best / 2), None) if best > 0 else None
 
 
 def certify(model):
@@ -279,6 +289,7 @@ def train_provable(config, model=None):
     with one_thread():
         boxes, _ = advance(net, net.nowhere(), shrink, cases=100)
         for _ in range(config.batches):
+            net = Net.of(model)
             boxes = [(low.detach(), high.detach()) for low, high in boxes]
             loss = 0
             for _ in range(2):
