@@ -19,14 +19,13 @@ from nbconvert.exporters import HTMLExporter, TemplateExporter
 from papermill.exceptions import PapermillExecutionError
 from traitlets.config import Config
 
-import addrnn
 import verdicts
 from runs import write_whole
 
 ROOT = Path(__file__).resolve().parent
 TITLE = "How recurrent networks learn to add decimal numbers, and whether they really do"
 QUESTION = (ROOT / "template/question.md").read_text("utf-8")
-HEADLINE = "headline.svg"
+HEADLINE = ROOT / "figures/headline.svg"
 
 
 # Notebooks
@@ -47,7 +46,7 @@ def refresh(path):
             write_whole(path, data)
     except PapermillExecutionError as error:
         problem = f"cell {error.cell_index + 1}, {error.ename}: {error.evalue}"
-    except (ValueError, KeyError, TypeError, RuntimeError, OSError) as error:  # no notebook, a dead kernel, a full disk
+    except (nbformat.ValidationError, ValueError, KeyError, TypeError, RuntimeError, OSError) as error:
         problem = f"{type(error).__name__}: {error}"
     except KeyboardInterrupt:
         problem = "stopped"
@@ -163,19 +162,23 @@ class Chapter:
         return exporter.from_notebook_node(self.notebook, resources)[0]
 
 
-def build(notebooks, out):
-    """Write the pages and the PDF of executed notebooks (paths, in order) into the folder `out`."""
+def build(notebooks, headline, out):
+    """Write the pages and the PDF of executed notebooks (paths, in order) into the folder `out`.
+
+    `headline` is the figure in front. Verdicts come from figures/verdicts.json of `addrnn.home()`.
+    """
     chapters = [Chapter(path, number) for number, path in enumerate(notebooks, 1)]
     for before, after in pairwise(chapters):
         before.after, after.before = after, before
-    pages, pdf = html_pages(chapters), pdf_document(chapters)
+    headline = Picture(headline.read_text("utf-8"))
+    pages, pdf = html_pages(chapters, headline), pdf_document(chapters, headline)
     out.mkdir(parents=True, exist_ok=True)
     for name, text in pages.items():
         write_whole(out / name, text.encode())
     write_whole(out / "addrnn.pdf", pdf)
 
 
-def html_pages(chapters):
+def html_pages(chapters, headline):
     """The pages by file name, as HTML."""
     exporter = HTMLExporter(template_name="template", extra_template_basedirs=[str(ROOT)],
                             filters={"sections": sections})
@@ -183,11 +186,11 @@ def html_pages(chapters):
              for chapter in chapters}
     landing = exporter.environment.get_template("landing.html.j2")
     question, verdict_table = convert([QUESTION, verdicts.summary()], "html")
-    return pages | {"index.html": landing.render(title=TITLE, question=question, headline=headline(),
+    return pages | {"index.html": landing.render(title=TITLE, question=question, headline=headline,
                                                  verdicts=verdict_table, chapters=chapters)}
 
 
-def pdf_document(chapters):
+def pdf_document(chapters, headline):
     """The PDF, as bytes, by PDF/UA-1: tagged, a text for each picture and formula, no glyph missing.
 
     Raises TypstError where it is not.
@@ -197,13 +200,9 @@ def pdf_document(chapters):
     bodies = [chapter.export(exporter, "typst") for chapter in chapters]
     whole = exporter.environment.get_template("report.typ.j2")
     question, verdict_table = convert([QUESTION, verdicts.summary()], "typst")
-    source = whole.render(title=TITLE, question=question, headline=headline(), verdicts=verdict_table,
+    source = whole.render(title=TITLE, question=question, headline=headline, verdicts=verdict_table,
                           chapters=zip(chapters, bodies, strict=True))
     return typst.compile(source.encode(), ignore_system_fonts=True, pdf_standards="ua-1")
-
-
-def headline():
-    return Picture((addrnn.home() / "figures" / HEADLINE).read_text("utf-8"))
 
 
 def main():
@@ -215,7 +214,7 @@ def main():
     if problems:
         sys.exit("\n".join(f"report: {problem}" for problem in problems))
     try:
-        build(notebooks, ROOT / "report")
+        build(notebooks, HEADLINE, ROOT / "report")
     except (typst.TypstError, ValueError, OSError) as error:
         sys.exit(f"report: {getattr(error, 'diagnostic', error)}")
     print("report/index.html and report/addrnn.pdf are built")

@@ -1,0 +1,316 @@
+"""The report: notebooks without churn, pages that need no network, a PDF with all of it; the widget."""
+
+import base64
+import json
+import re
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+from xml.etree import ElementTree
+
+import nbformat
+import numpy as np
+import pypdf
+import pytest
+import torch
+import typst
+from IPython.display import SVG
+from nbformat import v4
+
+import addrnn
+import report
+import widget
+
+ROOT = Path(report.__file__).parent
+COMMITTED = sorted((ROOT / "notebooks").glob("*.ipynb"))
+
+FIRST = [
+    "# First things\n\nDoes $\\sigma \\le \\frac12$ hold? See [the second](second.ipynb).",
+    ["import plots\nimport verdicts\nimport widget\nimport addrnn\nfrom IPython.display import Markdown, display",
+     "fig, ax = plots.figure('What the picture says')\nax.plot([1, 2, 3])\nplots.save(fig, 'seen', 'Three points. What "
+     "the picture says.')",
+     "widget.show(addrnn.Adder(addrnn.Config(digit_len=4)))",
+     "from tqdm.auto import tqdm\nfor i in tqdm(range(3)):\n    print(i, flush=True)",
+     "display(Markdown('| a | b |\\n|---|--:|\\n| 1 | $x^2$ |'))\nverdicts.record('C2', 'fails', 'In 0 of 3 seeds.')",
+     "6 * 7"],
+    "## Formula\n\n$$h_t = \\tanh(W x_t)$$\n\n```python\nx = 1\n```",
+]
+
+
+def write(path, parts):
+    """A notebook of Markdown texts and lists of code, as JupyterLab would leave it: with ids, counts and times."""
+    cells = []
+    for part in parts:
+        cells += [v4.new_markdown_cell(part)] if isinstance(part, str) else [v4.new_code_cell(c) for c in part]
+    for cell in cells:
+        cell.metadata = {"execution": {"iopub.status.busy": "2020-01-01T00:00:00Z"}, "collapsed": False}
+    nbformat.write(v4.new_notebook(cells=cells, metadata={"language_info": {"name": "python", "version": "3.1"}}), path)
+
+
+def good(home):
+    return [home / "notebooks/first.ipynb", home / "notebooks/second.ipynb"]
+
+
+@pytest.fixture(scope="module")
+def sample(tmp_path_factory):
+    """A folder with two notebooks that were run and one that fails, and the report of the two."""
+    home = tmp_path_factory.mktemp("home")
+    (home / "notebooks").mkdir()
+    write(home / "notebooks/first.ipynb", FIRST)
+    write(home / "notebooks/second.ipynb", ["# Second things\n\nA sentence.", ["1 + 1"], "## End\n\nDone."])
+    write(home / "notebooks/wrong.ipynb", ["# Wrong\n\nA sentence.", ["2 + 2", "raise ValueError('no\\nsuch thing')"]])
+    old = json.loads((home / "notebooks/second.ipynb").read_text())
+    for cell in old["cells"]:
+        del cell["id"]  # as older tools write notebooks
+    (home / "notebooks/second.ipynb").write_text(json.dumps(old | {"nbformat_minor": 4}))
+    wrong = (home / "notebooks/wrong.ipynb").read_bytes()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ADDRNN_HOME", str(home))
+        problems = report.run_all([*good(home), home / "notebooks/wrong.ipynb"])
+        assert problems == ["wrong.ipynb: cell 3, ValueError: no"]
+        assert (home / "notebooks/wrong.ipynb").read_bytes() == wrong
+        report.build(good(home), home / "figures/seen.svg", home / "report")
+        yield home
+
+
+@pytest.fixture(scope="module")
+def real(tmp_path_factory):
+    """The report of the committed notebooks, as they are."""
+    out = tmp_path_factory.mktemp("real") / "report"
+    report.build(COMMITTED, report.HEADLINE, out)
+    return out
+
+
+def outputs(path):
+    return [output for cell in nbformat.read(path, 4).cells for output in cell.get("outputs", [])]
+
+
+def pictures(path):
+    return [output.data["image/svg+xml"] for output in outputs(path) if "image/svg+xml" in output.get("data", {})]
+
+
+# Notebooks
+
+def test_second_run_leaves_notebooks_byte_equal(sample):
+    before = [path.read_bytes() for path in good(sample)]
+    assert report.run_all(good(sample)) == []
+    assert [path.read_bytes() for path in good(sample)] == before
+
+
+def test_run_notebook_keeps_results_and_nothing_that_changes(sample):
+    text = good(sample)[0].read_text()
+    for noise in ("2020-01-01", "papermill", "widget-view", "application/vnd", "it/s", "collapsed", "3.1"):
+        assert noise not in text
+    notebook = nbformat.read(good(sample)[0], 4)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert [cell.execution_count for cell in code] == list(range(1, 7))
+    assert code[3].outputs[0].text == "0\n1\n2\n" and len(code[3].outputs) == 1
+    assert code[5].outputs[0].data == {"text/plain": "42"}
+    assert len(pictures(good(sample)[0])) == 2
+
+
+def test_interpreter_of_the_report_runs_the_notebooks(tmp_path, monkeypatch):
+    kernel = tmp_path / "elsewhere/kernels/python3"
+    kernel.mkdir(parents=True)
+    (kernel / "kernel.json").write_text(json.dumps({"argv": ["/no/such/python"], "display_name": "x", "language": "x"}))
+    monkeypatch.setenv("JUPYTER_PATH", str(kernel.parent.parent))
+    write(tmp_path / "a.ipynb", ["# A\n\nB", ["import sys\nprint(sys.executable)"]])
+    assert report.run_all([tmp_path / "a.ipynb"]) == []
+    assert outputs(tmp_path / "a.ipynb")[0].text.strip() == sys.executable
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"cells": [{}]}'])
+def test_file_that_is_no_notebook_is_named_in_one_line(tmp_path, content):
+    (tmp_path / "a.ipynb").write_text(content)
+    problem = report.refresh(tmp_path / "a.ipynb")
+    assert problem.startswith("a.ipynb: ") and "\n" not in problem
+    assert (tmp_path / "a.ipynb").read_text() == content
+
+
+@pytest.mark.parametrize("path", COMMITTED, ids=lambda path: path.stem)
+def test_committed_notebook_is_as_the_report_leaves_it(path):
+    notebook = nbformat.read(path, 4)
+    as_left = nbformat.writes(report.tidy(nbformat.read(path, 4))) + "\n"
+    assert path.read_text("utf-8") == as_left
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert any(cell.outputs for cell in code), "was never run"
+    for output in outputs(path):
+        assert output.output_type != "error"
+        assert output.get("name") != "stderr", output.text
+        shown = output.get("text") or output.data.get("text/markdown") or output.data["text/plain"]
+        assert not re.search(r"Warning:|Traceback|<Figure size| at 0x[0-9a-f]{6}", shown), shown
+
+
+def test_every_committed_figure_is_shown_in_a_notebook():
+    shown = {picture for path in COMMITTED for picture in pictures(path)}
+    for figure in (ROOT / "figures").glob("*.svg"):
+        assert SVG(data=figure.read_bytes())._repr_svg_() in shown, figure.name
+
+
+# Pages
+
+class Page(HTMLParser):
+    """The links, images, ids and texts of a page."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.links, self.sources, self.ids, self.scripts = [], [], [], 0
+        self.feed(path.read_text("utf-8"))
+
+    def handle_starttag(self, tag, attributes):
+        attributes = dict(attributes)
+        self.ids += [attributes["id"]] if "id" in attributes else []
+        self.links += [attributes["href"]] if tag == "a" else []
+        self.sources += [attributes[k] for k in ("src", "srcset", "data") if k in attributes]
+        if tag == "link":
+            self.sources.append(attributes["href"])
+
+
+@pytest.fixture(params=["sample", "real"])
+def folder(request):
+    found = request.getfixturevalue(request.param)
+    return found / "report" if request.param == "sample" else found
+
+
+def test_pages_load_nothing_and_their_links_lead_somewhere(folder):
+    pages = {path.name: Page(path) for path in folder.glob("*.html")}
+    assert "index.html" in pages
+    for name, page in pages.items():
+        assert all(source.startswith("data:") for source in page.sources), name
+        assert not re.search(r"url\((?!data:)|@import", (folder / name).read_text("utf-8")), name
+        assert len(page.ids) == len(set(page.ids)), name
+        for link in page.links:
+            target, _, fragment = link.partition("#")
+            if target.startswith("https://"):
+                continue
+            if target.startswith("../"):
+                assert (ROOT / "report" / target).resolve().exists(), (name, link)
+            else:
+                assert not target or (folder / target).exists(), (name, link)
+                assert not fragment or fragment in pages[target or name].ids, (name, link)
+
+
+def test_mathematics_of_pages_is_mathml(folder):
+    for path in folder.glob("*.html"):
+        text = re.sub(r"<annotation.*?</annotation>|<pre.*?</pre>|<script.*?</script>|<code.*?</code>", "",
+                      path.read_text("utf-8"), flags=re.DOTALL)
+        assert "mathjax" not in text.lower()
+        assert not re.search(r"\$[^$\n]+\$|\\(frac|sum|tanh|text|sigma|le)\b", text), path.name
+    assert any("<math" in path.read_text("utf-8") for path in folder.glob("*.html"))
+
+
+def test_pages_show_every_figure_with_a_number_and_what_it_shows(folder):
+    notebooks = COMMITTED if folder.parent.name.startswith("real") else good(folder.parent)
+    for number, path in enumerate(notebooks, 1):
+        text = (folder / f"{path.stem}.html").read_text("utf-8")
+        for i, picture in enumerate(pictures(path), 1):
+            assert base64.b64encode(picture.encode()).decode() in re.sub(r"\s", "", text), (path.stem, i)
+            assert f"Figure {number}.{i}" in text
+        assert not re.search('<img[^>]* alt=""', text), path.stem
+
+
+def test_caption_says_what_the_figure_does_not(sample):
+    text = (sample / "report/first.html").read_text("utf-8")
+    assert 'alt="Three points. What the picture says."' in text
+    assert "<b>Figure 1.1.</b> Three points.</figcaption>" in text
+
+
+def test_first_page_tells_question_headline_verdicts_and_chapters(real):
+    text = (real / "index.html").read_text("utf-8")
+    for claim, entry in json.loads((ROOT / "figures/verdicts.json").read_text("utf-8")).items():
+        assert re.search(rf"<td[^>]*>{claim}</td>.*?<strong>{entry['verdict']}</strong>", text, re.DOTALL), claim
+    assert base64.b64encode(report.HEADLINE.read_bytes()).decode() in re.sub(r"\s", "", text)
+    assert "addrnn.pdf" in Page(real / "index.html").links
+    assert {f"{path.stem}.html" for path in COMMITTED} <= set(Page(real / "index.html").links)
+
+
+# PDF
+
+def test_pdf_has_contents_chapters_and_every_figure(folder):
+    notebooks = COMMITTED if folder.parent.name.startswith("real") else good(folder.parent)
+    pdf = pypdf.PdfReader(folder / "addrnn.pdf")
+    text = re.sub(r"\s+", " ", " ".join(page.extract_text() for page in pdf.pages))
+    chapters = [entry.title for entry in pdf.outline if not isinstance(entry, list)]
+    assert "Contents" in text and pdf.metadata.title == report.TITLE
+    for number, path in enumerate(notebooks, 1):
+        title = nbformat.read(path, 4).cells[0].source.splitlines()[0].removeprefix("# ")
+        assert any(f"{number} {title}" == re.sub(r"\s+", " ", chapter) for chapter in chapters), (title, chapters)
+        for i in range(1, len(pictures(path)) + 1):
+            assert f"Figure {number}.{i}" in text, (path.stem, i)
+
+
+def test_pdf_is_the_same_each_time_and_bears_no_date(sample):
+    before = (sample / "report/addrnn.pdf").read_bytes()
+    report.build(good(sample), sample / "figures/seen.svg", sample / "again")
+    assert (sample / "again/addrnn.pdf").read_bytes() == before
+    assert pypdf.PdfReader(sample / "again/addrnn.pdf").metadata.creation_date is None
+
+
+def test_glyph_that_no_font_has_stops_the_build(sample, tmp_path):
+    write(tmp_path / "a.ipynb", ["# A\n\nThe character 加 has no glyph here."])
+    with pytest.raises(typst.TypstError, match="could not be displayed"):
+        report.build([tmp_path / "a.ipynb"], sample / "figures/seen.svg", tmp_path / "report")
+    assert not (tmp_path / "report").exists()
+
+
+def test_link_to_a_notebook_that_is_not_there_stops_the_build(sample, tmp_path):
+    write(tmp_path / "a.ipynb", ["# A\n\nSee [the next](b.ipynb)."])
+    with pytest.raises(typst.TypstError, match="chapter-b"):
+        report.build([tmp_path / "a.ipynb"], sample / "figures/seen.svg", tmp_path / "report")
+
+
+# Widget
+
+@pytest.fixture(scope="module")
+def model():
+    return addrnn.Adder(addrnn.Config(digit_len=6))  # untrained: most of its digits are wrong
+
+
+def test_picture_marks_exactly_the_wrong_digits(model):
+    rng = np.random.default_rng(0)
+    for a, b in [*rng.integers(0, 10**6, (5, 2)).tolist(), (999999, 1), (0, 0)]:
+        svg, sentence = widget.picture(model, str(a), str(b))
+        columns = max(len(str(a)), len(str(b))) + 1
+        said = str(model.add(a, b)).zfill(columns)
+        wrong = sum(x != y for x, y in zip(said, str(a + b).zfill(columns), strict=True))
+        marked = [mark for mark in ElementTree.fromstring(svg).iter() if mark.get("stroke") == widget.WRONG]
+        assert len(marked) == wrong
+        assert sentence == (f"{a} + {b}: the model says {int(said)}, "
+                            + (f"wrong in {wrong} of {columns} columns." if wrong else "right."))
+
+
+def test_picture_shows_carries_and_confidence(model):
+    texts = [mark for mark in ElementTree.fromstring(widget.picture(model, "995", "7")[0]).iter() if mark.text]
+    pair = np.array([[[5, 9, 9, 0]], [[7, 0, 0, 0]]])
+    with torch.no_grad():
+        confidence = torch.softmax(model(*pair)[0], 1).amax(1).tolist()
+    assert [mark.text for mark in texts if mark.get("y") == "26"] == ["carry", "1", "1", "1"]
+    assert [mark.text for mark in texts if mark.get("y") == "147"][1:] == [f"{100 * c:.0f}" for c in confidence]
+
+
+@pytest.mark.parametrize("a", ["", "-1", "1.5", "x", "9" * (widget.LONGEST + 1), "１"])
+def test_picture_refuses_what_is_no_number_in_one_line(model, a):
+    with pytest.raises(ValueError, match=r"^number to add.*got.*allowed") as refusal:
+        widget.picture(model, a, "1")
+    assert "\n" not in str(refusal.value)
+
+
+def test_widget_answers_typing_and_buttons(model):
+    view = widget.show(model)
+    first, second = view.numbers
+    assert (first.value, second.value) == ("999999", "1")
+    first.value = "12"
+    assert view.view.value == widget.picture(model, "12", "1")[0]
+    first.value = "twelve"
+    assert "allowed is a whole decimal number" in view.said.value
+    random, chain, _ = view.children[1].children
+    random.click()
+    assert view.view.value == widget.picture(model, first.value, second.value)[0]
+    chain.click()
+    assert (first.value, second.value) == ("999999", "1")
+
+
+def test_widget_leaves_its_picture_where_nothing_is_alive(model):
+    bundle = widget.show(model)._repr_mimebundle_()
+    assert "application/vnd.jupyter.widget-view+json" in bundle
+    assert (bundle["image/svg+xml"], bundle["text/plain"]) == widget.picture(model, "999999", "1")
