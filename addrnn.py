@@ -42,6 +42,13 @@ def _count(default, option, least=1):
     return _setting(default, option, Integral, f"a whole number, {least} or more", lambda n: n >= least)
 
 
+class Refusal(ValueError):
+    """A bad value from the user. A notebook shows its one line, not the calls that led to it."""
+
+    def _render_traceback_(self):
+        return [f"ValueError: {self}"]
+
+
 @dataclass(frozen=True)
 class Config:
     """The settings of one training run; a bad value raises ValueError in one line.
@@ -67,7 +74,7 @@ class Config:
         for f in fields(self):
             value, kind, allowed = getattr(self, f.name), f.metadata["kind"], f.metadata["allowed"]
             if isinstance(value, bool) or not isinstance(value, kind) or not f.metadata["holds"](value):
-                raise ValueError(f"{f.name} ({f.metadata['option']}): got {value!r}, allowed is {allowed}")
+                raise Refusal(f"{f.name} ({f.metadata['option']}): got {value!r}, allowed is {allowed}")
             object.__setattr__(self, f.name, f.type(value))  # NumPy scalars become plain, so that JSON takes them
 
 
@@ -449,7 +456,7 @@ def listed(values, name):
     with contextlib.suppress(ValueError):
         values = json.loads(values) if isinstance(values, str) else values
     if not isinstance(values, list | tuple) or not values:
-        raise ValueError(f"{name}: got {values!r}, allowed is a list of values, like [0, 1]")
+        raise Refusal(f"{name}: got {values!r}, allowed is a list of values, like [0, 1]")
     return list(values)
 
 
