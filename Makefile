@@ -13,6 +13,7 @@ test: $(READY)
 	$(RUN) -m pytest
 
 lab: $(READY)
+	@$(VENV)/bin/jupyter trust notebooks/*.ipynb  # else JupyterLab shows no SVG before a cell is run
 	$(VENV)/bin/jupyter lab --notebook-dir notebooks
 
 bench: $(READY)
