@@ -111,8 +111,8 @@ class Addition(widgets.VBox):
         try:
             self.view.value, sentence = picture(self.model, *(field.value.strip() for field in self.numbers))
             self.said.value = escape(sentence)
-        except ValueError as problem:
-            self.said.value = escape(str(problem))
+        except ValueError as problem:  # its option is the command line's
+            self.view.value, self.said.value = "", escape(str(problem).replace(" (--add)", ""))
 
     def _repr_mimebundle_(self, **options):
         svg, sentence = self.first
