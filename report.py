@@ -23,9 +23,6 @@ import verdicts
 from runs import write_whole
 
 ROOT = Path(__file__).resolve().parent
-TITLE = "How recurrent networks learn to add decimal numbers, and whether they really do"
-QUESTION = (ROOT / "template/question.md").read_text("utf-8")
-HEADLINE = ROOT / "figures/headline.svg"
 
 
 # Notebooks
@@ -162,35 +159,49 @@ class Chapter:
         return exporter.from_notebook_node(self.notebook, resources)[0]
 
 
-def build(notebooks, headline, out):
+class Opening:
+    """What the report opens with: the first lines of README (title, question, headline figure) and the verdicts."""
+
+    def __init__(self, readme):
+        lines = re.match(r"# (.+)\n\n(.+?)\n\n!\[.*?\]\((.+?\.svg)\)\n", readme.read_text("utf-8"), re.DOTALL)
+        if not lines:
+            raise ValueError(f"{readme.name}: must begin with a title (# ...), a paragraph or more, and an SVG figure")
+        self.title, self.question, figure = lines.groups()
+        self.headline = Picture((readme.parent / figure).read_text("utf-8"))
+
+    def parts(self, form):
+        """What a template needs, by name, its Markdown converted."""
+        question, verdict_table = convert([self.question, verdicts.summary()], form)
+        return {"title": self.title, "question": question, "headline": self.headline, "verdicts": verdict_table}
+
+
+def build(notebooks, readme, out):
     """Write the pages and the PDF of executed notebooks (paths, in order) into the folder `out`.
 
-    `headline` is the figure in front. Verdicts come from figures/verdicts.json of `addrnn.home()`.
+    Verdicts come from figures/verdicts.json of `addrnn.home()`.
     """
     chapters = [Chapter(path, number) for number, path in enumerate(notebooks, 1)]
     for before, after in pairwise(chapters):
         before.after, after.before = after, before
-    headline = Picture(headline.read_text("utf-8"))
-    pages, pdf = html_pages(chapters, headline), pdf_document(chapters, headline)
+    opening = Opening(readme)
+    pages, pdf = html_pages(opening, chapters), pdf_document(opening, chapters)
     out.mkdir(parents=True, exist_ok=True)
     for name, text in pages.items():
         write_whole(out / name, text.encode())
     write_whole(out / "addrnn.pdf", pdf)
 
 
-def html_pages(chapters, headline):
+def html_pages(opening, chapters):
     """The pages by file name, as HTML."""
     exporter = HTMLExporter(template_name="template", extra_template_basedirs=[str(ROOT)],
                             filters={"sections": sections})
     pages = {f"{chapter.stem}.html": chapter.export(exporter, "html", chapters=chapters, here=chapter)
              for chapter in chapters}
     landing = exporter.environment.get_template("landing.html.j2")
-    question, verdict_table = convert([QUESTION, verdicts.summary()], "html")
-    return pages | {"index.html": landing.render(title=TITLE, question=question, headline=headline,
-                                                 verdicts=verdict_table, chapters=chapters)}
+    return pages | {"index.html": landing.render(**opening.parts("html"), chapters=chapters)}
 
 
-def pdf_document(chapters, headline):
+def pdf_document(opening, chapters):
     """The PDF, as bytes, by PDF/UA-1: tagged, a text for each picture and formula, no glyph missing.
 
     Raises TypstError where it is not.
@@ -199,9 +210,7 @@ def pdf_document(chapters, headline):
                              filters={"typst_string": typst_string})
     bodies = [chapter.export(exporter, "typst") for chapter in chapters]
     whole = exporter.environment.get_template("report.typ.j2")
-    question, verdict_table = convert([QUESTION, verdicts.summary()], "typst")
-    source = whole.render(title=TITLE, question=question, headline=headline, verdicts=verdict_table,
-                          chapters=zip(chapters, bodies, strict=True))
+    source = whole.render(**opening.parts("typst"), chapters=zip(chapters, bodies, strict=True))
     return typst.compile(source.encode(), ignore_system_fonts=True, pdf_standards="ua-1")
 
 
@@ -214,7 +223,7 @@ def main():
     if problems:
         sys.exit("\n".join(f"report: {problem}" for problem in problems))
     try:
-        build(notebooks, HEADLINE, ROOT / "report")
+        build(notebooks, ROOT / "README.md", ROOT / "report")
     except (typst.TypstError, ValueError, OSError) as error:
         sys.exit(f"report: {getattr(error, 'diagnostic', error)}")
     print("report/index.html and report/addrnn.pdf are built")
