@@ -21,6 +21,7 @@ from torch.nn.functional import cross_entropy
 import checker
 import runs
 from addrnn import Adder, Config, check_writable, number, one_thread
+from counterexample import counterexample  # noqa: F401, certify.counterexample is where others look for it
 
 CARRY_IN = torch.tensor([0] * 200 + [1] * 100)  # of the 300 cases: from the start, from carry 0, from carry 1
 A, B = torch.arange(100).repeat(3) // 10, torch.arange(100).repeat(3) % 10
@@ -97,8 +98,8 @@ class Net(NamedTuple):
         def tensor(owner, name):
             return getattr(owner, name).double() if double else getattr(owner, name)
 
-        layers = [Layer(*(tensor(model.rnn, f"{part}_l{k}") for part in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")))
-                  for k in range(model.config.layers)]
+        parts = "weight_ih", "weight_hh", "bias_ih", "bias_hh"
+        layers = [Layer(*(tensor(model.rnn, f"{part}_l{k}") for part in parts)) for k in range(model.config.layers)]
         return cls(model.config.cell, tensor(model.embed_layer, "weight"), layers, tensor(model.dense, "weight"),
                    tensor(model.dense, "bias"))
 
@@ -259,10 +260,30 @@ def certify(model):
                        dict(zip(checker.ORIGINS, margins.tolist(), strict=True)), invariant)
 
 
+def by_hand():
+    """An Adder of 52 parameters whose weights are chosen, not trained: two tanh units.
+
+    With s = a + b, unit 0 latches the carry, L = tanh(40 (s + L / 2 - 9.3)); unit 1 is nearly linear, so that
+    v = s + 0.45 L + 0.3 - 5 (L' + 1) is within 0.4 of the digit; logits 2 d v - d² are largest at d = v rounded.
+    The offsets are not symmetric because L = 0 at the start must count as no carry.
+    """
+    model = Adder(Config(layers=1, hidden=2, embedding=1))
+    digits, steep, flat = torch.arange(10.0), 40.0, 1 / 64
+    rnn, dense = model.rnn, model.dense
+    with torch.no_grad():
+        model.embed_layer.weight[:] = digits[:, None]
+        rnn.weight_ih_l0[:] = torch.tensor([[steep, steep], [flat, flat]])
+        rnn.weight_hh_l0[:] = torch.tensor([[steep * 0.5, 0], [flat * 0.45, 0]])
+        rnn.bias_ih_l0[:] = torch.tensor([-9.3 * steep, (0.3 - 9.5) * flat])
+        rnn.bias_hh_l0[:] = 0
+        dense.weight[:] = torch.stack((-10 * digits, 2 * digits / flat), 1)
+        dense.bias[:] = 2 * digits * (9.5 - 5) - digits**2
+    return model
+
+
 # Training
 
 RAMP = 0.7       # the share of the batches in which the boxes grow to their full size
-SURE = 1.5       # they grow only while every margin is above this
 WIDTH_COST = 0.1  # of the boxes' width, against the distance between them
 ROOM = 2.0**-5   # left at every end of a box of full size: rounding will need some
 CLIP = 0.1       # of the gradient's norm: boxes that burst would otherwise throw the weights far off
@@ -274,13 +295,13 @@ def width_ratio(low, high):
     return (high - low).sum() / 2 / (middle[2] - middle[1]).abs().sum()
 
 
-def train_provable(config, model=None):
+def train_provable(config, model=None, sure=1.5):
     """Train an Adder on the 300 cases' worst-case logits until `certify` can prove it; returns the model.
 
     Two columns at a time, from the boxes that the batch before left, so that what is trained is their fixed point; the
     boxes are shrunk about their middles by a factor that grows to 1 (Gowal et al. 2018, arXiv:1810.12715, ramp the
     radius alike). Uses config's cell, layers, hidden, embedding, seed, lr (0.005 is good) and batches; trains `model`
-    further if given.
+    further if given. The boxes grow only while every margin is above `sure`.
     """
     model = model or Adder(config)
     optimizer = torch.optim.Adam(model.parameters(), lr=config.lr)
@@ -302,7 +323,7 @@ def train_provable(config, model=None):
             torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP)
             optimizer.step()
             schedule.step()
-            if least_lead(excess.detach()) > SURE:
+            if least_lead(excess.detach()) > sure:
                 shrink = min(1.0, shrink + 1 / (RAMP * config.batches))
     return model
 

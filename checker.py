@@ -74,8 +74,8 @@ def read_weights(data):
     require(8 < start <= len(data), "weights: no safetensors file")
     tensors, end = {}, start
     header = parse(data[8:start])
-    header.pop("__metadata__", None)
     try:
+        header.pop("__metadata__", None)
         for name, entry in sorted(header.items(), key=lambda item: item[1]["data_offsets"]):
             begin, stop = (start + offset for offset in entry["data_offsets"])
             size = math.prod(entry["shape"])
@@ -91,6 +91,12 @@ def read_weights(data):
 
 def spread(radius):
     return arb(0, radius.upper())
+
+
+def below_float(x):
+    """A float no larger than x."""
+    value = float(x.lower())
+    return value if arb(value) <= x else math.nextafter(value, -math.inf)
 
 
 def corners(f, *intervals):
@@ -183,14 +189,16 @@ def prove(cell, layers, hidden, embedding, tensors, invariant):
             out = ORIGINS[1 + (sum_of(origin, a, b_) > 9)]
             state = [products[i, case] for i in range(rows)] + nexts[case]
             for i, (value, box) in enumerate(zip(state, boxes[out], strict=True)):
-                require(box.contains(value), f"{origin}, {a} + {b_}: entry {i} of layer {layer + 1} leaves the box of {out}")
+                require(box.contains(value),
+                        f"{origin}, {a} + {b_}: entry {i} of layer {layer + 1} leaves the box of {out}")
     dense, bias = matrix("dense.weight", 10, hidden), matrix("dense.bias", 10)
     error = slack((dense, H_TERM), (bias, 1))
-    leads = [arb_mat([[dense[d, i] - dense[k, i] for i in range(hidden)] for k in range(10)]) * below for d in range(10)]
+    leads = [arb_mat([[dense[d, i] - dense[k, i] for i in range(hidden)] for k in range(10)]) * below
+             for d in range(10)]
     margins = []
     for case, (origin, a, b) in enumerate(CASES):
         d = sum_of(origin, a, b) % 10
-        lead, k = min((float((leads[d][k, case] + bias[d, 0] - bias[k, 0] + error[d] + error[k]).lower()), k)
+        lead, k = min((below_float(leads[d][k, case] + bias[d, 0] - bias[k, 0] + error[d] + error[k]), k)
                       for k in range(10) if k != d)
         require(lead > 0, f"{origin}, {a} + {b}: digit {d} does not beat digit {k} on the whole box")
         margins.append(lead)
@@ -201,19 +209,28 @@ CELLS = {"RNN": (1, rnn), "GRU": (3, gru), "LSTM": (4, lstm)}
 KEYS = {"cell", "layers", "hidden", "embedding", "weights", "margins", "invariant"}
 
 
+def number(value):
+    require(type(value) in (int, float), f"certificate: {str(value)[:40]!r} is no number")
+    return float(value)
+
+
 def check(certificate, weights):
     """The smallest margin that the bytes of a certificate and of a weights file prove; raises Rejected."""
     claim, tensors = parse(certificate), read_weights(weights)
     require(isinstance(claim, dict) and set(claim) == KEYS, f"certificate: its keys are not {', '.join(sorted(KEYS))}")
     cell, *sizes = [claim[key] for key in ("cell", "layers", "hidden", "embedding")]
-    require(cell in list(CELLS) and all(type(n) is int and 0 < n < 10**6 for n in sizes), "certificate: no such network")
+    require(cell in list(CELLS) and all(type(n) is int and 0 < n < 10**6 for n in sizes),
+            "certificate: no such network")
     require(hashlib.sha256(weights).hexdigest() == claim["weights"], "weights: not those of the certificate (SHA-256)")
     try:
-        boxes = {origin: [[(float(low), float(high)) for low, high in layer] for layer in claim["invariant"][origin]]
-                 for origin in ORIGINS[1:]}
-        claimed = [float(claim["margins"][origin][a][b]) for origin, a, b in CASES]
+        boxes = {carry: [[(number(low), number(high)) for low, high in box] for box in claim["invariant"][carry]]
+                 for carry in ORIGINS[1:]}
+        claimed = [number(claim["margins"][origin][a][b]) for origin, a, b in CASES]
+        whole = all(len(layers) == sizes[0] and all(low <= high for box in layers for low, high in box)
+                    for layers in boxes.values())
     except (KeyError, IndexError, TypeError, ValueError, OverflowError):
-        raise Rejected("certificate: its boxes or margins are not as they should be") from None
+        whole = False
+    require(whole, "certificate: its boxes or margins are not as they should be")
     proved = prove(cell, *sizes, tensors, boxes)
     for (origin, a, b), margin, lead in zip(CASES, claimed, proved, strict=True):
         require(lead - 2 * GRID < margin <= lead, f"{origin}, {a} + {b}: margin {margin} claimed, {lead:.4f} proved")
