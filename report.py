@@ -149,7 +149,7 @@ class Chapter:
             output.metadata |= {"number": f"{number}.{i}", "picture": Picture(output.data["image/svg+xml"])}
         self.texts = [cell.source for cell in self.notebook.cells if cell.cell_type == "markdown"]
         self.texts += [output.data["text/markdown"] for output in results if "text/markdown" in output.data]
-        head = re.match(r"# (.+)\n+(.+(?:\n.+)*)", self.texts[0])
+        head = re.match(r"# (.+)\n+(?:\*\*Question\.\*\* )?(.+(?:\n.+)*)", self.texts[0])
         if not head:
             raise ValueError(f"{path.name}: its first cell must be a title (# ...) and a paragraph")
         self.title, self.opening = (re.sub("</?p>", "", text) for text in convert(head.groups(), "html"))
