@@ -235,7 +235,11 @@ def run_all(notebooks):
         # This interpreter, whatever else is called python3.
         write_kernel_spec(Path(folder) / "kernels" / "python3", extra_arguments=["--log-level=CRITICAL"])
         os.environ |= {"JUPYTER_PATH": folder, "TQDM_DISABLE": "1", "OMP_NUM_THREADS": "1"}
-        return [problem for problem in pool.map(refresh, notebooks) if problem]
+        problems = []
+        for path, problem in zip(notebooks, pool.map(refresh, notebooks), strict=True):
+            print(f"{path.name} {'failed' if problem else 'is run'}", flush=True)
+            problems += [problem] if problem else []
+        return problems
 
 
 if __name__ == "__main__":
