@@ -15,7 +15,7 @@ import matplotlib
 import numpy as np
 from IPython.display import SVG
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
+from matplotlib.ticker import FixedLocator, LogLocator, NullFormatter, NullLocator, StrMethodFormatter
 
 import addrnn
 import runs
@@ -69,8 +69,8 @@ def figure(title, columns=1, height=3.6, width=8.0, rows=1, **subplots):
     """A figure with its finding on top: (fig, axes), axes one or an array, as `Figure.subplots` gives them."""
     fig = Figure(figsize=(width, height), layout="constrained")
     axes = fig.subplots(rows, columns, **subplots)
-    lines = textwrap.wrap(title, round(width * 10.5))
-    fig.suptitle("\n".join(lines), x=0.01, ha="left", fontsize=13, fontweight="bold", color=INK)
+    lines = textwrap.wrap(title, round(width * 9.2))
+    fig.suptitle("\n".join(lines), x=0.01, ha="left", fontsize=12, fontweight="bold", color=INK)
     return fig, axes
 
 
@@ -78,8 +78,12 @@ def axis(ax, title="", xlabel="", ylabel="", log="", xlim=None, ylim=None):
     """Name an axes; `log` is "x", "y" or "xy"."""
     if "x" in log:
         ax.set_xscale("log")
+        ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        ax.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        ax.xaxis.set_minor_locator(NullLocator())
     if "y" in log:
         ax.set_yscale("log")
+        ax.yaxis.set_minor_formatter(NullFormatter())
     ax.set(title=title, xlabel=xlabel, ylabel=ylabel)
     if xlim:
         ax.set_xlim(xlim)
@@ -141,7 +145,12 @@ def spread(heights, gap):
 
 
 def claim(ax, text, x=None, y=None):
-    """Mark the claim under test: a span of x (a pair), or a dashed line at x or at y, with its text."""
+    """Mark the claim under test: a span of x (a pair), or a dashed line at x or at y, with its text.
+
+    A mark at an x that the axes do not reach is left out.
+    """
+    if x is not None and np.min(x) > ax.get_xlim()[1]:
+        return
     if isinstance(x, tuple):
         ax.axvspan(*x, color="#f3e9c9", zorder=0, linewidth=0)
         x, align = sum(x) / 2, "center"
@@ -153,8 +162,10 @@ def claim(ax, text, x=None, y=None):
                     textcoords="offset points", va="top", fontsize=9, color="#555555", style="italic")
     else:
         ax.axhline(y, color=FAINT, linewidth=1.2, linestyle=(0, (4, 3)), zorder=1)
-        ax.annotate(text, (0.01, y), (0, 3), xycoords=("axes fraction", "data"), textcoords="offset points",
-                    va="bottom", fontsize=9, color="#555555", style="italic")
+        high = (ax.transData + ax.transAxes.inverted()).transform((1, y))[1] > 0.85  # no room above the line
+        ax.annotate(text, (0.01, y), (0, -3 if high else 3), xycoords=("axes fraction", "data"),
+                    textcoords="offset points", va="top" if high else "bottom", fontsize=9, color="#555555",
+                    style="italic")
 
 
 def dots(ax, rows, never, colours=None):
@@ -173,7 +184,10 @@ def dots(ax, rows, never, colours=None):
                     markeredgecolor=paint, clip_on=False)
         if len(values):
             middle = min(float(np.median(values)), never)
-            ax.plot([middle, middle], [y - 0.36, y + 0.36], color=paint, linewidth=3)
+            ax.plot([middle, middle], [y - 0.36, y + 0.36], color=paint, linewidth=3, zorder=1.5)
+    if not all(np.isfinite(values).all() for values in rows.values()):
+        ax.annotate(f"▷ not within {never}", (1, 1), (0, 2), xycoords="axes fraction", textcoords="offset points",
+                    ha="right", va="bottom", fontsize=9, color="#555555", style="italic")
     ax.set_yticks(range(len(rows)), list(rows))
     ax.set_ylim(len(rows) - 0.4, -0.6)
     ax.grid(visible=False, axis="y")
