@@ -1,0 +1,80 @@
+"""Figures: the same bytes for the same runs, whoever draws them; one clear line where they cannot be written."""
+
+import os
+import subprocess
+import sys
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+import plots
+
+DRAW = """
+import numpy as np, plots
+fig, (left, right) = plots.figure("A finding", columns=2)
+plots.axis(left, "loss", "batch", "nats", log="xy", xlim=(1, 100))
+plots.curves(left, {n: [(range(1, 101), n / np.arange(1, 101))] * 3 for n in (10, 100)},
+             {n: plots.colour("digit_len", n) for n in (10, 100)}, {n: plots.name("digit_len", n) for n in (10, 100)})
+plots.claim(left, "C0", x=(10, 20))
+plots.dots(right, {"RNN": [1, 2, np.inf], "GRU": [3, 4, 5]}, 10, plots.CELLS)
+plots.claim(right, "never", y=1)
+shown = plots.save(fig, "test", "what is seen")
+"""
+
+
+def draw(folder, **environment):
+    done = subprocess.run([sys.executable, "-W", "error", "-c", DRAW], capture_output=True, text=True,
+                          env=os.environ | {"ADDRNN_HOME": str(folder)} | environment)
+    assert done.returncode == 0, done.stderr
+    assert not done.stdout and not done.stderr
+    return (folder / "figures" / "test.svg").read_bytes()
+
+
+def test_same_runs_give_the_same_bytes_whatever_the_users_settings(tmp_path):
+    (tmp_path / "matplotlibrc").write_text("font.size: 20\nsvg.fonttype: none\naxes.grid: False\n")
+    plain = draw(tmp_path / "a", PYTHONHASHSEED="1")
+    assert plain == draw(tmp_path / "b", PYTHONHASHSEED="2", MATPLOTLIBRC=str(tmp_path / "matplotlibrc"))
+    text = plain.decode()
+    assert "<title>what is seen</title>" in text and 'aria-label="what is seen"' in text
+    assert "<dc:date>" not in text and "<text" not in text  # letters are drawn, so that no font is missed
+
+
+def test_a_figure_on_disk_is_rewritten_only_when_it_changes(home):
+    def save(title):
+        fig, ax = plots.figure(title)
+        plots.curves(ax, {"a": [([1, 2], [1, 2])]})
+        plots.save(fig, "test")
+        return (home / "figures" / "test.svg").stat().st_ino, (home / "figures" / "test.svg").read_bytes()
+
+    first = save("one")
+    assert save("one") == first
+    assert save("two")[1] != first[1]
+
+
+def test_a_folder_that_cannot_be_written_is_one_clear_line(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("ADDRNN_HOME", str(tmp_path / "file"))
+    with pytest.raises(OSError, match=r"figures: got .*file.*allowed is a folder that can be written") as refusal:
+        plots.save(plots.figure("x")[0], "test")
+    assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("heights", [[0.5], [0.1, 0.9], [0.3, 0.3, 0.3], [0, 0.05, 0.06, 0.9], [1, 1, 0.98, 0.2, 0.21]])
+def test_names_at_line_ends_do_not_overlap_and_keep_their_order(heights):
+    places = plots.spread(heights, 0.1)
+    assert len(places) == len(heights)
+    assert all(b - a >= 0.1 - 1e-12 for a, b in pairwise(places))
+    assert np.mean(places) == pytest.approx(np.mean(heights))  # none is favoured
+
+
+def test_the_median_curve_is_the_median_of_the_seeds_as_far_as_all_go():
+    x, middle = plots.median_curve([([1, 2, 3], [1, 5, 9]), ([1, 2, 3], [2, 2, 2]), ([1, 2], [7, 7])])
+    assert list(x) == [1, 2] and list(middle) == [2, 5]
+
+
+def test_a_setting_has_one_colour_and_neighbours_differ():
+    for kind, values in dict(digit_len=(10, 100, 1000, 5000), layers=(1, 2, 3, 4), cell=("RNN", "GRU", "LSTM"),
+                             lr=(1e-5, 1e-4, 1e-3, 1e-2, 1e-1)).items():
+        colours = [plots.colour(kind, value) for value in values]
+        assert len(set(colours)) == len(values)
