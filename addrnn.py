@@ -300,6 +300,8 @@ class Training:
         runs.require_like(tensors, wanted)
         if not all(torch.isfinite(t).all() for t in tensors.values()):
             raise ValueError("its tensors are not finite")
+        if any(t != len(run.loss) - run.diverged for name, t in tensors.items() if name.endswith(".step")):
+            raise ValueError("its optimizer has made another number of steps")
         for name, tensor in tensors.items():
             if name.startswith("adam."):
                 _, i, slot = name.split(".")

@@ -80,9 +80,15 @@ def tensor_bytes(tensors, facts=None):
 def tensors_of(data):
     """Tensors by name from safetensors bytes; raises ValueError for anything else."""
     try:
-        return safetensors.torch.load(data)
+        tensors = safetensors.torch.load(data)
     except (SafetensorError, KeyError, TypeError, RuntimeError, OverflowError) as problem:
         raise ValueError(f"not a whole safetensors file ({str(problem).splitlines()[0][:80]})") from None
+    header_of(data)  # safetensors takes the last of two tensors of one name
+    return tensors
+
+
+def header_of(data):
+    return parse(data[8 : 8 + int.from_bytes(data[:8], "little")])
 
 
 def require_like(tensors, wanted):
@@ -94,8 +100,7 @@ def require_like(tensors, wanted):
 
 def facts_of(data):
     """The plain data that `tensor_bytes` was given; for bytes that `tensors_of` accepts."""
-    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-    return parse(header["__metadata__"]["facts"])
+    return parse(header_of(data)["__metadata__"]["facts"])
 
 
 def parse(text):
