@@ -149,33 +149,39 @@ def step(cell, x, u, carried):
     return h, h
 
 
-def advance(net, boxes, shrink=1.0, room=0.0, cases=300):
-    """One column from all boxes. Returns the next boxes and, for each case, how much each digit beats the right one.
+def landings(net, boxes):
+    """Where all 300 cases lead from boxes: [layer] (low, high), each [300, entries], and the top layer's (low, high) h.
 
-    boxes: [layer] (low, high), each [3, entries], rows start, carry 0, carry 1. The next box of a carry is the hull of
-    all that arrives, `shrink` times as wide about its middle, `room` wider at each end. `cases` = 100 counts only what
-    leaves the start. Excess [300, 10] is the upper bound of logit k minus logit DIGIT, 0 at k = DIGIT.
+    boxes: [layer] (low, high), each [3, entries], rows start, carry 0, carry 1.
     """
-    after, h = [], None
-    for layer, (low, high) in zip(net.layers, boxes, strict=True):
+    pairs = torch.cat((net.digits[A[:100]], net.digits[B[:100]]), 1)  # [100, 2 embedding]
+    found, h = [], None
+    for layer, box in zip(net.layers, boxes, strict=True):
         rows = len(layer.w)
-        if h is None:
-            pairs = torch.cat((net.digits[A[:100]], net.digits[B[:100]]), 1)  # [100, 2 embedding]
-            x = ((pairs @ layer.w_in.T).repeat(3, 1),) * 2
-        else:
-            x = linear(layer.w_in, *h)
-        from_box = [end.repeat_interleave(100, 0) for end in (low, high)]
-        h, carried = step(net.cell, [end + layer.b_in for end in x], [end[:, :rows] + layer.b for end in from_box],
-                          tuple(end[:, rows:] for end in from_box))
+        x = linear(layer.w_in, *h) if h else ((pairs @ layer.w_in.T).repeat(3, 1),) * 2
+        state = [end.repeat_interleave(100, 0) for end in box]
+        h, carried = step(net.cell, [end + layer.b_in for end in x], [end[:, :rows] + layer.b for end in state],
+                          tuple(end[:, rows:] for end in state))
         state = linear(layer.w, *h)
-        if carried:
-            state = [torch.cat(ends, 1) for ends in zip(state, carried, strict=True)]
-        low, high = ([pick(end[:cases][CARRY_OUT[:cases] == carry], 0) for carry in (0, 1)]
-                     for end, pick in zip(state, (torch.amin, torch.amax), strict=True))
-        low, high = (torch.stack([torch.zeros_like(end[0]), *end]) for end in (low, high))
+        found.append(tuple(torch.cat(ends, 1) for ends in zip(state, carried, strict=True)) if carried else state)
+    return found, h
+
+
+def advance(net, boxes, shrink=1.0, room=0.0, cases=300):
+    """One column from boxes, as in `landings`: the next boxes, and how far each digit beats the right one.
+
+    The next box of a carry is the hull of all that lands there, `shrink` times as wide about its middle, `room` wider
+    at each end. `cases` = 100 counts only what leaves the start. Excess [300, 10] is the upper bound of logit k minus the
+    right logit, 0 at the right digit itself.
+    """
+    found, h = landings(net, boxes)
+    after = []
+    for low, high in found:
+        low = torch.stack([low[:cases][CARRY_OUT[:cases] == carry].amin(0) for carry in (0, 1)])
+        high = torch.stack([high[:cases][CARRY_OUT[:cases] == carry].amax(0) for carry in (0, 1)])
         middle, radius = (high + low) / 2, (high - low) / 2 * shrink + room
-        radius = radius * (torch.arange(3) > 0)[:, None]
-        after.append((middle - radius, middle + radius))
+        start = torch.zeros_like(middle[:1])
+        after.append((torch.cat((start, middle - radius)), torch.cat((start, middle + radius))))
     middle, radius = (h[1] + h[0]) / 2, (h[1] - h[0]) / 2
     logits = middle @ net.dense.T + net.bias
     leads = (net.dense[:, None] - net.dense).abs().flatten(0, 1)                     # [10 * 10, hidden]
@@ -195,15 +201,23 @@ COLUMNS = 300  # until the boxes rest
 
 
 @torch.no_grad()
-def widths(model, columns=60):
-    """Mean half-width of the boxes after 1, 2, … columns from the start: an array [columns, layers, 2 carries]."""
+def contraction(model, certificate, columns=40):
+    """Mean half-width of both boxes, column by column: two arrays [columns], from the start and from the certificate's.
+
+    From the start the boxes hold what short numbers reach, and grow; from the certificate's they hold all, and shrink.
+    """
     net = Net.of(model, double=True)
-    boxes, _ = advance(net, net.nowhere(), cases=100)
+    from_start, _ = advance(net, net.nowhere(), cases=100)
+    ends = [np.array([certificate.invariant[f"carry {carry}"][layer] for carry in (0, 1)])
+            for layer in range(certificate.layers)]  # [2 carries, entries, 2]
+    from_all = [tuple(torch.as_tensor(np.pad(end[..., k], ((1, 0), (0, 0)))) for k in (0, 1)) for end in ends]
     found = []
-    for _ in range(columns):
-        found.append([(high - low)[1:].mean(1) / 2 for low, high in boxes])
-        boxes, _ = advance(net, boxes)
-    return np.array(found)
+    for boxes in (from_start, from_all):
+        found.append([])
+        for _ in range(columns):
+            found[-1].append(torch.cat([(high - low)[1:] for low, high in boxes], 1).mean().item() / 2)
+            boxes, _ = advance(net, boxes)
+    return tuple(map(np.array, found))
 
 
 @torch.no_grad()
