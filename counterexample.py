@@ -10,15 +10,22 @@ other. The model is wrong where it is not above zero. Three walks:
 3. *Beam* again, from where the repeats lead: places to which no short number comes.
 
 What is found is shortened, and counts only if `Adder.add` gets it wrong against whole-number arithmetic.
+
+Beside it the plainer question of how far a model gets: `first_wrong` on pairs of the `KINDS`. `recall` keeps results.
 """
 
+import hashlib
+import json
 from dataclasses import dataclass
 
+import filelock
 import numpy as np
 import torch
 from flint import fmpz
 
-from addrnn import to_text
+import addrnn
+import runs
+from addrnn import carry_add, to_text
 
 DIGITS = np.stack(np.divmod(np.arange(100), 10))  # [2, 100]: the two digits of each pair
 NINES = np.flatnonzero(DIGITS.sum(axis=0) == 9)
@@ -32,8 +39,8 @@ SHORT = 6  # times that every two digit pairs are repeated
 class Search:
     """What a search found, and how far it looked.
 
-    `pair` is the shortest pair (a, b) found that the model adds wrongly, or None. `digits` is the length of the
-    longest numbers looked at, `states` how many states were visited, each checked against the right digit.
+    `pair` is the shortest pair (a, b) found that the model adds wrongly, or None. `digits` is the most
+    columns that were walked, `states` how many states were visited, each checked against the right digit.
     """
 
     pair: tuple | None
@@ -68,7 +75,7 @@ def search(model, digits=1000, depth=16, width=200):
 def length(columns):
     """Digits of the numbers that show a wrong digit at the last of these columns, bytes of digit pairs 0-99."""
     used = len(columns.rstrip(b"\0"))
-    return used if used >= len(columns) - 1 else len(columns) + 1  # zeros in front, if two, need a 1 above them
+    return max(1, used) if used >= len(columns) - 1 else len(columns) + 1  # two zeros in front need a 1 above them
 
 
 def numbers(columns):
@@ -161,7 +168,7 @@ class Walk:
         ridge = 1e-3 * np.eye(len(self.products[0]))
         weights = np.stack([np.linalg.solve(p[:, :-1] + ridge, p[:, -1]) for p in self.products])
         order = np.argsort((places.features() * weights[places.carry]).sum(axis=1), kind="stable")
-        kinds = np.array([2 * columns[-1] for columns in places.columns]) + places.carry
+        kinds = np.array([2 * int.from_bytes(columns[-1:], "big") for columns in places.columns]) + places.carry
         firsts = np.sort(np.unique(kinds[order], return_index=True)[1])[: width // 2]
         chosen = np.concatenate((firsts, np.setdiff1d(np.arange(len(order)), firsts)[: width - len(firsts)]))
         return places.take(order[chosen])
@@ -189,12 +196,12 @@ class Walk:
             origins.append(weak.take(np.resize(np.flatnonzero(weak.carry == carry), 100)))
             cycles += [(a, b) for a in NINES for b in NINES]
         places, steps = join(origins), np.tile(cycles, CHUNK // 2)
-        for walked in range(CHUNK, room + CHUNK, CHUNK):
-            places, _ = self.feed(places, steps)
+        walked, far = 0, max(map(len, places.columns))
+        while (left := min(CHUNK, self.room() - far - walked)) > 0:
+            places, _ = self.feed(places, steps[:, :left])
+            walked += left
             if walked.bit_count() == 1:  # at 32, 64, 128 ... columns: what may come next
                 found.append(self.beam(places, 1, width // 4))
-            if walked >= self.room():
-                break
         return self.weakest(join([*found, places]), 2 * width)
 
     def shorten(self):
@@ -219,3 +226,60 @@ class Walk:
             if self.model.add(a, b) != a + b:
                 return a, b
         return None
+
+
+# How far it gets
+
+KINDS = ("random", "carry", "no carry", "mixed")
+
+
+def pairs_of(kind, count, digits, rng):
+    """Draw `count` pairs of numbers of `digits` digits, of one of KINDS: int8 [count, digits + 1] each.
+
+    "carry": 1 carried over columns that all sum to 9; "no carry": nothing carried over them; "mixed": such runs of
+    random length, 30 columns on average, take turns with random columns of the same length on average.
+    """
+    num1, num2 = np.zeros((2, count, digits + 1), dtype=np.int8)
+    num1[:, :-1], num2[:, :-1] = rng.integers(0, 10, (2, count, digits), dtype=np.int8)
+    if kind == "mixed":
+        turns = np.cumsum(rng.random((count, digits), dtype=np.float32) < 1 / 30, axis=1, dtype=np.int32)
+        np.copyto(num2[:, :-1], 9 - num1[:, :-1], where=turns % 2 == 1)
+    elif kind != "random":
+        num2[:, :-1] = 9 - num1[:, :-1]
+    if kind == "carry":
+        num1[:, 0] = rng.integers(1, 10, count)
+        num2[:, 0] = 10 - num1[:, 0]
+    return num1, num2
+
+
+def first_wrong(model, num1, num2):
+    """The first column (from 0) of each pair [count, columns] in which the model is wrong, -1 where it never is."""
+    wrong = model.predict(num1, num2) != carry_add(num1, num2)
+    return np.where(wrong.any(axis=1), wrong.argmax(axis=1), -1)
+
+
+def recall(what, model, compute):
+    """The plain data of `compute()`, from figures/carries.json where `what` is told there of a model's weights."""
+    digest = hashlib.sha256(runs.tensor_bytes(model.state_dict())).hexdigest()[:16]
+    path = addrnn.home() / "figures" / "carries.json"
+    known = known_results(path).get(digest, {})
+    if what not in known:
+        result = compute()
+        lock = addrnn.home() / "runs" / ".unfinished" / "carries.lock"  # where git does not look
+        for folder in (lock.parent, path.parent):
+            folder.mkdir(parents=True, exist_ok=True)
+        with filelock.FileLock(lock):
+            results = known_results(path)
+            results[digest] = results.get(digest, {}) | {what: result}
+            lines = [f"{json.dumps(key)}: {json.dumps(results[key], sort_keys=True)}" for key in sorted(results)]
+            runs.write_whole(path, ("{" + ",\n ".join(lines) + "}\n").encode())
+        return result
+    return known[what]
+
+
+def known_results(path):
+    """What `recall` has kept so far: {weights: {what: result}}."""
+    try:
+        return json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return {}

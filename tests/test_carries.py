@@ -1,0 +1,115 @@
+import numpy as np
+import pytest
+import torch
+
+import certify
+import counterexample
+from addrnn import Adder, Config, carry_add
+from counterexample import search
+
+
+def handmade(tilt=None):
+    """An adder of two tanh units: one latches the carry, one is nearly linear in the column's sum.
+
+    The carry is read as 1/3 + 2/3 of the latch: 1 after a carry, -1/3 after none, 1/3 at the start. All round rightly.
+    With `tilt`, the latch after a column that sums to 9 is tanh(6 latch - tilt): near 4 a carry fades, slowly at first.
+    """
+    model = Adder(Config(layers=1, hidden=2, embedding=1))
+    slope = 0.01
+    # logits are 2 d v - d² with v = h2 / slope + 4.5 - 5 h1, largest at the digit d nearest to v
+    hold, threshold = (20.0, 275.0) if tilt is None else (6.0, 270.0 + tilt)
+    state = {"embed_layer.weight": [[d] for d in range(10)],
+             "rnn.weight_ih_l0": [[30, 30], [slope, slope]],
+             "rnn.weight_hh_l0": [[hold, 0], [2 / 3 * slope, 0]],
+             "rnn.bias_ih_l0": [-threshold, slope * (1 / 3 - 9.5)],
+             "rnn.bias_hh_l0": [0, 0],
+             "dense.weight": [[-10 * d, 2 * d / slope] for d in range(10)],
+             "dense.bias": [9 * d - d * d for d in range(10)]}
+    model.load_state_dict({name: torch.tensor(values, dtype=torch.float32) for name, values in state.items()})
+    return model
+
+
+def digits(pair):
+    return max(len(str(number)) for number in pair)
+
+
+def test_an_exact_adder_has_no_counterexample_and_the_search_says_how_far_it_looked():
+    model = handmade()
+    rng = np.random.default_rng(0)
+    for a, b in [*rng.integers(0, 10**15, (20, 2)).tolist(), (10**400 - 1, 1), (10**400 - 1, 0)]:
+        assert model.add(a, b) == a + b
+    found = search(model, digits=300)
+    assert found.pair is None
+    assert found.digits == 301  # one more for the last carry
+    assert found.states > 100_000
+    assert certify.counterexample(model, digits=40) is None
+
+
+@pytest.mark.parametrize("tilt", [3.95, 4.0, 4.2])
+def test_a_carry_that_fades_after_k_columns_gives_a_counterexample_of_k_columns(tilt):
+    model = handmade(tilt)
+    k = next(k for k in range(1, 100) if model.add(10**k - 1, 1) != 10**k)
+    found = search(model, digits=100)
+    assert digits(found.pair) == k
+
+
+def test_a_fading_carry_is_found_far_out():
+    """Too far for the first beam: the repeats have to find it."""
+    model = handmade(tilt=3.938)
+    k = next(k for k in range(1, 100) if model.add(10**k - 1, 1) != 10**k)
+    assert 20 < k
+    assert 20 < digits(search(model).pair) <= k
+
+
+@pytest.mark.parametrize("cell", ["RNN", "LSTM", "GRU"])
+@pytest.mark.parametrize("layers", [1, 3])
+def test_what_is_reported_is_added_wrongly(cell, layers):
+    model = Adder(Config(cell=cell, layers=layers, hidden=8, embedding=4))
+    a, b = counterexample.counterexample(model)
+    assert model.add(a, b) != a + b
+
+
+def test_a_pair_that_the_model_adds_rightly_is_never_reported():
+    walk = counterexample.Walk(handmade(), digits=10)
+    walk.wrong = [bytes([99, 1]), bytes([19, 90, 0, 0])]  # as if the walk's own arithmetic had been off
+    assert walk.confirmed() is None
+
+
+def test_columns_become_the_shortest_numbers_that_show_their_last_digit():
+    for columns, pair in [(b"\x63", (9, 9)), (b"\x63\x00", (9, 9)), (b"\x63\x00\x00", (1009, 9)), (b"\x00", (0, 0)),
+                          (b"\x0c\x22", (31, 42))]:
+        assert counterexample.numbers(columns) == pair
+        assert counterexample.length(columns) == digits(pair) or columns == b"\x00"
+
+
+@pytest.mark.parametrize("kind", counterexample.KINDS)
+def test_pairs_are_of_their_kind_and_an_exact_adder_gets_them_all(kind):
+    num1, num2 = counterexample.pairs_of(kind, 50, 1000, np.random.default_rng(1))
+    nines = (num1 + num2)[:, 1:-1] == 9
+    share = {"random": 0.1, "mixed": 0.55}.get(kind, 1)
+    assert abs(nines.mean() - share) < 0.02
+    assert (counterexample.first_wrong(handmade(), num1, num2) == -1).all()
+    total = carry_add(num1, num2)
+    if kind in ("carry", "no carry"):
+        assert (total[:, 1:-1] == 9 * (kind == "no carry")).all()
+
+
+def test_the_first_wrong_column_is_told():
+    model = handmade(tilt=4.0)
+    num1, num2 = np.zeros((2, 3, 30), dtype=np.int64)
+    num1[:2, :-1] = 9
+    num2[0, 0] = 1
+    k = next(k for k in range(1, 100) if model.add(10**k - 1, 1) != 10**k)
+    first = counterexample.first_wrong(model, num1, num2)
+    assert first[0] in (k - 1, k)
+    assert (first[1:] == -1).all()
+
+
+def test_results_are_computed_once_for_the_same_weights(tmp_path, monkeypatch):
+    monkeypatch.setenv("ADDRNN_HOME", str(tmp_path))
+    calls = []
+    for model in (handmade(), handmade(), handmade(tilt=4.0)):
+        assert counterexample.recall("calls", model, lambda: calls.append(0) or len(calls)) == len(calls)
+    assert len(calls) == 2
+    assert counterexample.recall("other", handmade(), lambda: [None, 1]) == [None, 1]
+    assert counterexample.recall("calls", handmade(), lambda: -1) == 1
