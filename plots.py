@@ -78,7 +78,7 @@ def axis(ax, title="", xlabel="", ylabel="", log="", xlim=None, ylim=None):
     """Name an axes; `log` is "x", "y" or "xy"."""
     if "x" in log:
         ax.set_xscale("log")
-        ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        ax.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
         ax.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
         ax.xaxis.set_minor_locator(NullLocator())
     if "y" in log:

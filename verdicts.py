@@ -33,13 +33,13 @@ WORDS = ("holds", "fails", "depends on the seed", "not tested")
 
 # From curves to numbers
 
-def settles(run, level, within=math.inf):
+def settles(run, level, within=math.inf, of="accuracy"):
     """The batch of the first evaluation from which accuracy is `level` or more at it and every later one; inf if none.
 
-    Only the first `within` batches are looked at.
+    Only the first `within` batches are looked at. `of` may be "digit_accuracy".
     """
     settled = math.inf
-    for batch, accuracy in zip(run.eval_batch, run.accuracy, strict=True):
+    for batch, accuracy in zip(run.eval_batch, getattr(run, of), strict=True):
         if batch <= within:
             settled = math.inf if accuracy < level else min(settled, batch)
     return settled
