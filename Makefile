@@ -26,7 +26,7 @@ verify: $(READY)
 	$(RUN) retrain.py --verify 5
 
 torture: $(READY)
-	$(RUN) -m pytest tests/test_faults.py --long
+	$(RUN) -m pytest tests/test_faults.py tests/test_fuzz.py --long
 
 clean:
 	rm -rf report build .pytest_cache .ruff_cache .hypothesis *.egg-info __pycache__ */__pycache__

@@ -246,7 +246,8 @@ class Training:
 
     def __init__(self, config, device=None, gradients=None):
         device = pick_device(device)
-        gradients = gradients or ("bptt" if device.type == "cpu" else "autograd")
+        if gradients is None:
+            gradients = "bptt" if device.type == "cpu" else "autograd"
         if gradients not in ("bptt", "autograd") or (gradients == "bptt" and device.type != "cpu"):
             raise ValueError(f"gradients (--gradients): got {gradients!r} on {device}, allowed is autograd"
                              " anywhere or bptt on cpu")
@@ -316,7 +317,7 @@ def pick_device(device):
     """The torch device of a name, the CPU for None; raises ValueError for one that is not here."""
     allowed = ["cpu"] + ["cuda"] * torch.cuda.is_available()
     with contextlib.suppress(RuntimeError, TypeError):
-        if (picked := torch.device(device or "cpu")).type in allowed:
+        if (picked := torch.device("cpu" if device is None else device)).type in allowed:
             return picked
     raise ValueError(f"device (--device): got {device!r}, allowed is {' or '.join(allowed)} on this machine")
 
@@ -499,6 +500,7 @@ def test4(lrs=(1e-5, 1e-4, 1e-3, 1e-2, 1e-1), seeds=SEEDS, **settings):
 def experiment(name, values, seeds, settings):
     """{value: [a Run for each seed]} for each value of the setting `name`, evaluated every 10 batches by default."""
     settings = {"eval_every": 10} | settings
+    values, seeds = (given if given == [] else listed(given, of) for given, of in ((values, name), (seeds, "seeds")))
     configs = [Config(**settings | {name: value, "seed": seed}) for value in values for seed in seeds]
     found = iter(sweep(configs))
     return {value: [next(found) for _ in seeds] for value in values}

@@ -4,6 +4,7 @@
 """
 
 import concurrent.futures
+import contextlib
 import dataclasses
 import itertools
 import json
@@ -16,6 +17,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import psutil
 import pytest
@@ -72,6 +74,15 @@ def alive(group):
     return found
 
 
+def semaphores(group):
+    """Paths of the named semaphores that the processes of a group use, on Linux."""
+    found = set()
+    for process in alive(group):
+        with contextlib.suppress(psutil.Error, AttributeError):
+            found |= {area.path for area in process.memory_maps() if area.path.startswith("/dev/shm/sem.mp-")}
+    return found
+
+
 def contents(folder):
     """{name: bytes} of the finished records and weights of a store."""
     return {path.name: path.read_bytes() for record in folder.glob("*.json")
@@ -116,12 +127,15 @@ def kill_until_finished(home, most):
             assert process.returncode == 0, errors
             assert finished.items() <= contents(home).items(), "a finished run was trained again"
             return kills
+        names = semaphores(process.pid)
         if random.random() < 0.8:
             os.killpg(process.pid, signal.SIGKILL)
         else:
             process.kill()  # its workers notice
         process.communicate()
         wait_until(lambda: not alive(process.pid), 20)  # noqa: B023
+        for name in names:  # the system keeps these names until a reboot if multiprocessing's own tracker dies, too
+            Path(name).unlink(missing_ok=True)
         assert finished.items() <= contents(home).items(), "a finished run was trained again"
         finished = contents(home)
 
@@ -264,13 +278,12 @@ def test_threads_of_one_process_train_the_same_runs(home):
     assert all(same(run, addrnn.train(run.config)) for run in found)
 
 
-SMALL = {"seeds": "[0, 1]", "digit_lens": "[2, 3]", "batches": "20", "eval_every": "10", "early_batches": "[10]",
-         "long_seeds": "[0]"}
+SMALL = dict(seeds=[0, 1], digit_lens=[2, 3], batches=20, early_batches=[10], long_len=4, long_batches=20)
 
 
 def papermill(notebook, out, home, **parameters):
     """A notebook executed by papermill's command line, as a process."""
-    chosen = [word for name, value in parameters.items() for word in ("-p", name, value)]
+    chosen = ["-y", json.dumps(parameters)]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "ADDRNN_HOME": str(home)}
     return subprocess.Popen([sys.executable, "-m", "papermill", "--no-progress-bar", "--cwd", ROOT / "notebooks",
                              ROOT / "notebooks" / notebook, out, *chosen], env=environment, text=True,

@@ -1,0 +1,120 @@
+"""Bad parameters through the three doors, command line, Python and papermill: one line each, before any training."""
+
+import json
+
+import numpy as np
+import pytest
+from conftest import ROOT
+from test_command import call, refused
+from test_faults import papermill
+
+import addrnn
+
+ENDLESS = ["--digit_len", "3", "--batch_size", "20", "--test_batch_size", "20", "--epoch", str(10**9)]
+HUGE = 10**12
+
+
+@pytest.mark.parametrize(("option", "value"), [
+    ("--hidden", "0"), ("--hidden", "1e2"), ("--hidden", ""), ("--embedding", "-1"), ("--embedding", "many"),
+    ("--chains", "-0.1"), ("--chains", "nan"), ("--chains", "often"), ("--seed", "1.5"), ("--seed", "x"),
+    ("--lr", "1e400"), ("--lr", ""), ("--model", "rnn"), ("--model", ""), ("--digit_len", "1,000"),
+    ("--digit_len", "9" * 5000), ("--eval_every", "inf"), ("--device", ""), ("--device", "cuda:99"),
+    ("--gradients", ""), ("--load", ""), ("--load", "/dev/null"), ("--save", ""), ("--save", "/dev/full/x")])
+def test_command_line_refuses_before_it_trains(option, value, capsys):
+    refused(call(capsys, *ENDLESS, option, value), option)
+
+
+@pytest.mark.parametrize("words", [["--epoch"], ["--no_such"], ["stray"], ["--add", "1"], ["--digit", "3"]])
+def test_command_line_refuses_what_it_cannot_read(words, capsys):
+    done = call(capsys, *ENDLESS, *words)
+    assert done.returncode == 2 and done.stdout == "" and len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(("option", "value"), [("--batch_size", HUGE), ("--digit_len", HUGE), ("--hidden", HUGE),
+                                               ("--embedding", HUGE), ("--test_batch_size", HUGE),
+                                               ("--hidden", HUGE**3), ("--batch_size", HUGE**3)])
+def test_sizes_beyond_this_machine_are_one_line(option, value, capsys):
+    done = call(capsys, *ENDLESS, option, str(value))
+    assert done.returncode == 2 and done.stdout == "" and len(done.stderr.splitlines()) == 1, done.stderr
+
+
+MODEL = addrnn.Adder(addrnn.Config(layers=1, hidden=4, embedding=2))
+
+
+@pytest.mark.parametrize("call", [
+    *[lambda name=name, value=value: addrnn.Config(**{name: value})
+      for name, value in [("hidden", 0), ("hidden", "64"), ("embedding", -1), ("embedding", 2.0), ("chains", np.nan),
+                          ("chains", "0.5"), ("chains", True), ("cell", ["RNN"]), ("cell", b"RNN"), ("lr", 1j),
+                          ("lr", np.inf), ("lr", [1e-3]), ("seed", 0.0), ("seed", None), ("layers", np.array([1])),
+                          ("digit_len", np.float64(10))]],
+    lambda: addrnn.train(addrnn.Config(), device="tpu"), lambda: addrnn.train(addrnn.Config(), device=7.5),
+    lambda: addrnn.train(addrnn.Config(), gradients="guess"), lambda: addrnn.train(addrnn.Config(), gradients=""),
+    lambda: addrnn.sweep([addrnn.Config(), 1]), lambda: addrnn.sweep(["RNN"]),
+    lambda: addrnn.test1([0]), lambda: addrnn.test1([2.5]), lambda: addrnn.test1(10), lambda: addrnn.test1(seeds=5),
+    lambda: addrnn.test1(seeds=""), lambda: addrnn.test1(batches=0), lambda: addrnn.test2([1, 0]),
+    lambda: addrnn.test2(digit_len=0), lambda: addrnn.test3(["RNN", "CNN"]), lambda: addrnn.test3("RNN"),
+    lambda: addrnn.test4([0]), lambda: addrnn.test4(["fast"]), lambda: addrnn.test4(seeds=[0, -1]),
+    lambda: MODEL.add(-1, 1), lambda: MODEL.add(1, "x"), lambda: MODEL.add(1.5, 1), lambda: MODEL.add(True, 1),
+    lambda: MODEL.add(1, ""), lambda: MODEL.add("9" * 10000 + ".", 1), lambda: addrnn.Adder.load("no such file"),
+    lambda: addrnn.Adder.load("."), lambda: addrnn.listed("1, 2", "seeds")])
+def test_python_refuses_before_it_trains(call, untrained):
+    with pytest.raises(ValueError, match=r"^[^\n]+: got [^\n]{1,200}, [^\n]*allowed is [^\n]+$"):
+        call()
+    assert not list(untrained.iterdir())
+
+
+@pytest.fixture
+def untrained(home, monkeypatch):
+    """A home in which a training that begins is a failure."""
+    def fail(*arguments, **options):
+        raise AssertionError("training has begun")
+
+    monkeypatch.setattr(addrnn, "train_all", fail)
+    monkeypatch.setattr(addrnn.Training, "step", fail)
+    return home
+
+
+BAD = {"seeds": [-1], "digit_len": 0, "digit_lens": [0], "layers": [0], "cells": ["CNN"], "lrs": [0], "batches": 0,
+       "eval_every": 2.5}
+
+
+def code_cells(path):
+    return [(cell["metadata"].get("tags", []), "".join(cell["source"]))
+            for cell in json.loads(path.read_text())["cells"] if cell["cell_type"] == "code"]
+
+
+def parameters(path):
+    """The names that a notebook's parameter cell sets, with their values."""
+    found = {}
+    exec(next((source for tags, source in code_cells(path) if "parameters" in tags), ""), found)
+    return {name: value for name, value in found.items() if name != "__builtins__"}
+
+
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("0[1-6]*.ipynb"))  # 07 reads proofs and trains nothing
+
+
+@pytest.mark.parametrize(("path", "name"), [(path, name) for path in NOTEBOOKS for name in parameters(path)
+                                            if name in BAD], ids=lambda x: getattr(x, "stem", x))
+def test_notebook_refuses_before_it_trains(path, name, untrained):
+    bad = BAD[name] if isinstance(parameters(path)[name], list) else 0
+    names = {"__name__": "__main__"}
+    with pytest.raises(ValueError, match=r"^[^\n]+: got [^\n]+, allowed is [^\n]+$"):
+        for tags, source in code_cells(path):  # as papermill does, without a kernel: 20 kernels take long
+            exec(source, names)
+            if "parameters" in tags:
+                names[name] = bad
+    assert not list(untrained.iterdir())
+
+
+def test_papermill_ends_with_the_one_line(home, tmp_path):
+    process = papermill("02_digit_length.ipynb", tmp_path / "out.ipynb", home, batches=0)
+    _, errors = process.communicate()
+    assert process.returncode == 1
+    above, last = [line for line in errors.splitlines() if line][-2:]
+    assert above.startswith('Exception encountered at "In [')
+    assert last == "ValueError: batches (--epoch): got 0, allowed is a whole number, 1 or more"
+    assert not list(home.glob("runs/*"))
+
+
+def test_the_command_itself_ends_with_status_2(command):
+    refused(command(*ENDLESS, "--hidden", "0"), "--hidden")
