@@ -171,8 +171,8 @@ def advance(net, boxes, shrink=1.0, room=0.0, cases=300):
     """One column from boxes, as in `landings`: the next boxes, and how far each digit beats the right one.
 
     The next box of a carry is the hull of all that lands there, `shrink` times as wide about its middle, `room` wider
-    at each end. `cases` = 100 counts only what leaves the start. Excess [300, 10] is the upper bound of logit k minus the
-    right logit, 0 at the right digit itself.
+    at each end. `cases` = 100 counts only what leaves the start. Excess [300, 10] is the upper bound of logit k minus
+    the right logit, 0 at the right digit itself.
     """
     found, h = landings(net, boxes)
     after = []
