@@ -114,7 +114,9 @@ def test_interpreter_of_the_report_runs_the_notebooks(tmp_path, monkeypatch):
     kernel = tmp_path / "elsewhere/kernels/python3"
     kernel.mkdir(parents=True)
     (kernel / "kernel.json").write_text(json.dumps({"argv": ["/no/such/python"], "display_name": "x", "language": "x"}))
-    monkeypatch.setenv("JUPYTER_PATH", str(kernel.parent.parent))
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "elsewhere"))
+    monkeypatch.setenv("JUPYTER_DATA_DIR", str(tmp_path / "elsewhere"))
+    monkeypatch.setenv("JUPYTER_PREFER_ENV_PATH", "0")
     write(tmp_path / "a.ipynb", ["# A\n\nB", ["import sys\nprint(sys.executable)"]])
     assert report.run_all([tmp_path / "a.ipynb"]) == []
     assert outputs(tmp_path / "a.ipynb")[0].text.strip() == sys.executable
