@@ -44,7 +44,7 @@ def experiments():
         "05": configs(lr=(1e-3, 1e-2, 1e-1)) + configs(lr=LRS, digit_len=10, seeds=FEW_SEEDS),
         "04": configs(digit_len=(10, 100), cell=("RNN", "LSTM", "GRU")),
         "02": configs(digit_len=(10, 100, 1000)),
-        "02-early": configs(digit_len=1000, batches=(100, 150, 200), seeds=(0,)),
+        "02-early": configs(digit_len=(100, 1000), batches=(100, 150, 200), seeds=(0,)),
         "05-longer": configs(lr=(1e-5, 1e-4), batches=2000),
         "03-equal": [c for layers, width in WIDTHS.items() for c in configs(layers=layers, hidden=width)],
         "04-equal": [c for cell, width in CELL_WIDTHS.items() for c in configs(cell=cell, hidden=width)],
