@@ -246,7 +246,7 @@ class Store:
             training.restore(tensors_of(data), facts_of(data))
         except FileNotFoundError:
             pass
-        except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, RuntimeError, OverflowError) as error:
             problem = getattr(error, "strerror", None) or str(error).splitlines()[0][:100]
             warnings.warn(f"{path.name} is not believed, {problem}: this run starts anew", stacklevel=2)
             return False

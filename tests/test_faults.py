@@ -278,7 +278,7 @@ def test_threads_of_one_process_train_the_same_runs(home):
     assert all(same(run, addrnn.train(run.config)) for run in found)
 
 
-SMALL = dict(seeds=[0, 1], digit_lens=[2, 3], batches=20, early_batches=[10], long_len=4, long_batches=20)
+SMALL = dict(seeds=[0, 1], digit_lens=[2, 3], batches=20)
 
 
 def papermill(notebook, out, home, **parameters):

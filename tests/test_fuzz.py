@@ -311,7 +311,7 @@ def test_a_tensor_named_twice_is_refused(store, run):
 
 @pytest.mark.parametrize("fault", ["nan weight", "nan moment", "another step", "another type", "a slot less",
                                    "a slot more", "another shape", "other versions", "another device", "a list",
-                                   "no generator", "another generator", "too long a loss"])
+                                   "no generator", "another generator", "too large a state", "too long a loss"])
 def test_a_checkpoint_that_does_not_fit_is_refused(store, fault):
     training = addrnn.Training(TINY)
     for _ in range(10):
@@ -340,6 +340,8 @@ def test_a_checkpoint_that_does_not_fit_is_refused(store, fault):
         facts["rng"] = None
     elif fault == "another generator":
         facts["rng"]["bit_generator"] = "MT19937"
+    elif fault == "too large a state":
+        facts["rng"]["has_uint32"] = 2**31
     elif fault == "too long a loss":
         facts["record"]["loss"] *= 10
     path_of(store, TINY, "checkpoint").write_bytes(runs.tensor_bytes(tensors, [] if fault == "a list" else facts))
