@@ -142,15 +142,17 @@ class Chapter:
         results = [output for cell in self.notebook.cells for output in cell.get("outputs", []) if "data" in output]
         for i, output in enumerate((o for o in results if "image/svg+xml" in o.data), 1):
             output.metadata |= {"number": f"{number}.{i}", "picture": Picture(output.data["image/svg+xml"])}
-        self.texts = [cell.source for cell in self.notebook.cells if cell.cell_type == "markdown"]
-        self.texts += [output.data["text/markdown"] for output in results if "text/markdown" in output.data]
-        head = re.match(r"# (.+)\n+(?:\*\*Question\.\*\* )?(.+(?:\n.+)*)", self.texts[0])
+        texts = [cell.source for cell in self.notebook.cells if cell.cell_type == "markdown"]
+        head = re.match(r"# (.+)\n+(?:\*\*Question\.\*\* )?(.+(?:\n.+)*)", texts[0] if texts else "")
         if not head:
             raise ValueError(f"{path.name}: its first cell must be a title (# ...) and a paragraph")
-        self.title, self.opening = (re.sub("</?p>", "", text) for text in convert(head.groups(), "html"))
+        texts += [output.data["text/markdown"] for output in results if "text/markdown" in output.data]
+        texts += head.groups()
+        self.prose = {form: dict(zip(texts, convert(texts, form), strict=True)) for form in ("html", "typst")}
+        self.title, self.opening = (re.sub("</?p>", "", self.prose["html"][text]) for text in head.groups())
 
     def export(self, exporter, form, **resources):
-        exporter.register_filter("prose", dict(zip(self.texts, convert(self.texts, form), strict=True)).__getitem__)
+        exporter.register_filter("prose", self.prose[form].__getitem__)
         return exporter.from_notebook_node(self.notebook, resources)[0]
 
 
