@@ -85,7 +85,7 @@ def convert(texts, form):
 
 def finish_html(text):
     """Links go to the pages, headings can be linked to, tables scroll in a box of their own."""
-    text = re.sub(r'href="([\w-]+)\.ipynb', r'href="\1.html', text)
+    text = re.sub(r'href="(?:notebooks/)?([\w-]+)\.ipynb', r'href="\1.html', text)
     text = re.sub(r'(<h[234] id="(.*?)">.*?)(</h[234]>)',
                   r'\1<a class="anchor" href="#\2" aria-label="Link to this section">#</a>\3', text)
     return text.replace("<table", '<div class="box"><table').replace("</table>", "</table></div>")
@@ -93,7 +93,7 @@ def finish_html(text):
 
 def finish_typst(text):
     """Links go to the chapters; what lies beside a notebook does not lie beside the PDF, so its link goes."""
-    text = re.sub(r'#link\("([\w-]+)\.ipynb[^"]*"\)', r"#link(<chapter-\1>)", text)
+    text = re.sub(r'#link\("(?:notebooks/)?([\w-]+)\.ipynb[^"]*"\)', r"#link(<chapter-\1>)", text)
     return re.sub(r'#link\("(?!https?:)[^"]*"\)', "#", text)
 
 
