@@ -290,7 +290,9 @@ def papermill(notebook, out, home, **parameters):
                             stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
-def test_two_notebooks_at_once_share_a_store(home, tmp_path):
+def test_two_notebooks_at_once_share_a_store(home, tmp_path, request):
+    if not request.config.getoption("--long"):
+        pytest.skip("two notebooks take a minute of a core: --long, make torture")
     both = [papermill("02_digit_length.ipynb", tmp_path / f"{i}.ipynb", home, **SMALL) for i in range(2)]
     errors = [process.communicate()[1] for process in both]
     assert all(process.returncode == 0 for process in both), "\n\n".join(text[-2000:] for text in errors)
