@@ -19,8 +19,7 @@ HERE = Path(__file__).resolve().parent
 WIDE, NARROW = 32, 8
 CASES = [dict(hidden=h, embedding=WIDE) for h in (64, 32, 24, 16)]
 CASES += [dict(hidden=h, embedding=NARROW) for h in (64, 32, 24, 16)]
-CASES += [dict(hidden=64, embedding=e) for e in (4, 2, 1)]
-CASES += [dict(hidden=64, embedding=NARROW, rank=r) for r in (1, 2, 4)]
+CASES += [dict(hidden=64, embedding=NARROW, rank=r) for r in (1, 2)]
 
 
 class Product(torch.nn.Module):
@@ -55,16 +54,15 @@ def run(hidden, embedding, rank=None, seed=0, batches=1500):
 
 
 def main():
-    """Run all cases and seeds; what is in the file already is not run again."""
+    """Run all cases; what is in the file already is not run again."""
     path = HERE / "study.json"
     done = json.loads(path.read_text()) if path.exists() else []
-    for seed in (0, 1):
-        for case in CASES:
-            wanted = {"rank": None} | case | {"seed": seed}
-            if not any(wanted.items() <= found.items() for found in done):
-                done.append(run(**wanted))
-                print(json.dumps(done[-1]), flush=True)
-                runs.write_whole(path, ("[" + ",\n ".join(map(json.dumps, done)) + "]\n").encode())
+    for case in CASES:
+        wanted = {"rank": None, "seed": 0} | case
+        if not any(wanted.items() <= found.items() for found in done):
+            done.append(run(**wanted))
+            print(json.dumps(done[-1]), flush=True)
+            runs.write_whole(path, ("[" + ",\n ".join(map(json.dumps, done)) + "]\n").encode())
 
 
 if __name__ == "__main__":
