@@ -7,6 +7,7 @@ A figure's title is its finding. Seeds are thin, their median is thick, lines ca
 import contextlib
 import io
 import math
+import re
 import textwrap
 from pathlib import Path
 from xml.sax.saxutils import quoteattr
@@ -207,10 +208,13 @@ def note(ax, text, x, y, ha="left", va="center", colour=INK):
 
 
 def svg_bytes(fig, alt=""):
-    """The figure as SVG, the same bytes for the same figure; `alt` is what it shows, in words."""
+    """The figure as SVG, the same bytes for the same figure; `alt` is what it shows, in words.
+
+    Lines are drawn to a hundredth of a point: more digits would only be larger.
+    """
     buffer = io.BytesIO()
     fig.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Title": alt})
-    text = buffer.getvalue().decode()
+    text = re.sub(r' d="[^"]*"', lambda path: re.sub(r"(\.\d\d)\d+", r"\1", path[0]), buffer.getvalue().decode())
     return text.replace("<svg ", f'<svg role="img" aria-label={quoteattr(alt)} ', 1).encode()
 
 
