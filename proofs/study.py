@@ -19,6 +19,7 @@ HERE = Path(__file__).resolve().parent
 WIDE, NARROW = 32, 8
 CASES = [dict(hidden=h, embedding=WIDE) for h in (64, 32, 24, 16)]
 CASES += [dict(hidden=h, embedding=NARROW) for h in (64, 32, 24, 16)]
+CASES += [dict(hidden=64, embedding=4)]
 CASES += [dict(hidden=64, embedding=NARROW, rank=r) for r in (1, 2)]
 
 
