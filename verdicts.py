@@ -176,3 +176,7 @@ def summary():
     rows = [[name, claim, f"**{entries[name]['verdict']}**", entries[name]["evidence"]]
             for name, claim in CLAIMS.items() if name in entries]
     return table(["", "the original says", "verdict", "evidence"], rows).data
+
+
+if __name__ == "__main__":
+    print(summary())

@@ -1,0 +1,22 @@
+"""What README says stands in the project."""
+
+import re
+
+import verdicts
+from conftest import ROOT
+
+README = (ROOT / "README.md").read_text()
+
+
+def test_verdicts_in_readme_are_those_of_the_notebooks():
+    assert verdicts.summary() in README
+
+
+def test_files_that_readme_names_exist():
+    named = re.findall(r"\]\(([^)#:]+)\)", README) + re.findall(r"`([\w/]+\.(?:py|yml|svg|json|ipynb))`", README)
+    assert len(named) > 10 and not [name for name in named if not (ROOT / name).exists()]
+
+
+def test_dependencies_stand_once():
+    environment = (ROOT / "environment.yml").read_text()
+    assert "torch" not in environment and "numpy" not in environment and "--editable ." in environment
