@@ -2,8 +2,9 @@
 
 import re
 
-import verdicts
 from conftest import ROOT
+
+import verdicts
 
 README = (ROOT / "README.md").read_text()
 
