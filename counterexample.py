@@ -11,7 +11,8 @@ other. The model is wrong where it is not above zero. Three walks:
 
 What is found is shortened, and counts only if `Adder.add` gets it wrong against whole-number arithmetic.
 
-Beside it the plainer question of how far a model gets: `first_wrong` on pairs of the `KINDS`. `recall` keeps results.
+Beside it the plainer question of how far a model gets: `first_wrong` on pairs of the `KINDS`. `recall` keeps
+results in figures/carries.json; without that file all are measured anew.
 """
 
 import hashlib
@@ -258,12 +259,15 @@ def first_wrong(model, num1, num2):
     return np.where(wrong.any(axis=1), wrong.argmax(axis=1), -1)
 
 
-def recall(what, model, compute):
-    """The plain data of `compute()`, from figures/carries.json where `what` is told there of a model's weights."""
+def recall(what, model, compute=None):
+    """The plain data of `compute()`, from figures/carries.json where `what` is told there of a model's weights.
+
+    Without `compute`, None where it is not.
+    """
     digest = hashlib.sha256(runs.tensor_bytes(model.state_dict())).hexdigest()[:16]
     path = addrnn.home() / "figures" / "carries.json"
     known = known_results(path).get(digest, {})
-    if what not in known:
+    if what not in known and compute:
         result = compute()
         lock = addrnn.home() / "runs" / ".unfinished" / "carries.lock"  # where git does not look
         for folder in (lock.parent, path.parent):
@@ -274,7 +278,7 @@ def recall(what, model, compute):
             lines = [f"{json.dumps(key)}: {json.dumps(results[key], sort_keys=True)}" for key in sorted(results)]
             runs.write_whole(path, ("{" + ",\n ".join(lines) + "}\n").encode())
         return result
-    return known[what]
+    return known.get(what)
 
 
 def known_results(path):

@@ -111,5 +111,6 @@ def test_results_are_computed_once_for_the_same_weights(tmp_path, monkeypatch):
     for model in (handmade(), handmade(), handmade(tilt=4.0)):
         assert counterexample.recall("calls", model, lambda: calls.append(0) or len(calls)) == len(calls)
     assert len(calls) == 2
+    assert counterexample.recall("other", handmade()) is None
     assert counterexample.recall("other", handmade(), lambda: [None, 1]) == [None, 1]
     assert counterexample.recall("calls", handmade(), lambda: -1) == 1
