@@ -122,7 +122,7 @@ def spread(values, form="{:.0f}", never="never"):
     if not values:
         return "-"
     middle = text(float(np.median(values)))
-    return middle if values[0] == values[-1] else f"{middle} ({text(values[0])} to {text(values[-1])})"
+    return middle if text(values[0]) == text(values[-1]) else f"{middle} ({text(values[0])} to {text(values[-1])})"
 
 
 def batch(number):
