@@ -195,11 +195,11 @@ def dots(ax, rows, never, colours=None):
 
 
 def decades(ax, values, which="x"):
-    """Ticks of a log axis exactly at `values`, written as plain numbers."""
+    """Ticks of a log axis exactly at `values`, powers of ten."""
     along = ax.xaxis if which == "x" else ax.yaxis
     along.set_major_locator(FixedLocator(list(values)))
     along.set_minor_locator(NullLocator())
-    along.set_major_formatter(StrMethodFormatter("{x:g}"))
+    along.set_major_formatter(lambda x, _: f"{x:g}" if x >= 1 else f"{x:.0e}".replace("e-0", "e-"))
 
 
 def note(ax, text, x, y, ha="left", va="center", colour=INK):
