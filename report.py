@@ -160,7 +160,7 @@ class Opening:
     """What the report opens with: the first lines of README (title, question, headline figure) and the verdicts."""
 
     def __init__(self, readme):
-        lines = re.match(r"# (.+)\n\n(.+?)\n\n!\[.*?\]\((.+?\.svg)\)\n", readme.read_text("utf-8"), re.DOTALL)
+        lines = re.match(r"# ([^\n]+)\n\n(.+?)\n\n!\[.*?\]\((.+?\.svg)\)\n", readme.read_text("utf-8"), re.DOTALL)
         if not lines:
             raise ValueError(f"{readme.name}: must begin with a title (# ...), a paragraph or more, and an SVG figure")
         self.title, self.question, figure = lines.groups()
