@@ -341,7 +341,8 @@ def one_thread():
 
 def progress_bar(total, what):
     """A bar over batches with ETA, in a terminal or a notebook; nothing elsewhere."""
-    seen = sys.stderr.isatty() or "ipykernel" in sys.modules
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    seen = sys.stderr.isatty() or type(shell).__name__ == "ZMQInteractiveShell"
     return tqdm(total=total, desc=what, unit="batch", disable=not seen, leave=False, dynamic_ncols=True)
 
 
