@@ -79,7 +79,9 @@ def sample(tmp_path_factory):
 def real(tmp_path_factory):
     """The report of the committed notebooks, as they are."""
     out = tmp_path_factory.mktemp("real") / "report"
-    report.build(COMMITTED, ROOT / "README.md", out)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("ADDRNN_HOME", raising=False)  # `sample` may have set it
+        report.build(COMMITTED, ROOT / "README.md", out)
     return out
 
 
