@@ -1,6 +1,6 @@
 """Time and memory of one training batch: `bptt` against torch.nn and autograd, in the same run.
 
-    python bench.py           every case, some ten minutes on an idle machine; writes bench.json
+    python bench.py           every case, some twenty minutes on an idle machine; writes bench.json
     python bench.py --quick   the short cases, under a minute; writes nothing
 
 A batch is loss, gradients and Adam's update for 200 pairs. Times are medians of batches that take turns: reference and
@@ -16,10 +16,12 @@ import statistics
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
 
 import torch
 
 import addrnn
+import runs
 
 ENGINES = {"reference": "autograd", "bptt": "bptt"}
 BLOCKS = {"RNN": 1, "LSTM": 4, "GRU": 3}  # hidden x hidden blocks of a cell's weight matrix
@@ -91,6 +93,21 @@ def gflop(cell, layers, digits, batch=200, hidden=64):
     return 3 * 2e-9 * batch * (digits + 1) * (2 * layers - 1) * BLOCKS[cell] * hidden**2
 
 
+HEAD = """\
+              | one thread, ms                                | two threads, ms           | peak, MB
+cell L digits | reference     bptt  ratio  GFLOP/s of product | reference     bptt  ratio | reference bptt"""
+
+
+def line(rows):
+    """A case in one line: rows of reference and ours on one thread, then on two."""
+    slow, fast, slow2, fast2 = rows
+    text = (f"{fast['cell']:4} {fast['layers']} {fast['digits']:6} | "
+            f"{slow['ms']:9.1f} {fast['ms']:8.1f} {slow['ms'] / fast['ms']:5.1f}x {fast['gflops']:8.0f} "
+            f"{fast['share_of_product_rate']:10.0%} | "
+            f"{slow2['ms']:9.1f} {fast2['ms']:8.1f} {slow2['ms'] / fast2['ms']:5.1f}x |")
+    return text + (f" {slow['peak_bytes'] / 1e6:9.0f} {fast['peak_bytes'] / 1e6:4.0f}" if fast["peak_bytes"] else "")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="short cases only, under a minute")
@@ -99,33 +116,20 @@ def main():
     peaks = measure_peaks([("RNN", 3, 1000)] if quick else cases)
     rates = {threads: product_rate(threads) for threads in (1, 2)}
     print(f"torch {torch.__version__}, {torch.backends.cpu.get_cpu_capability()}; product of 2048 x 2048 matrices: "
-          f"{rates[1]:.0f} GFLOP/s on one thread, {rates[2]:.0f} on two\n")
-    print("              | one thread, ms                                | two threads, ms           | peak, MB\n"
-          "cell L digits | reference     bptt  ratio  GFLOP/s of product | reference     bptt  ratio | reference bptt")
+          f"{rates[1]:.0f} GFLOP/s on one thread, {rates[2]:.0f} on two\n\n{HEAD}", flush=True)
     rows = []
     for case in cases:
         cell, layers, digits = case
         rounds = {10: 25, 100: 9 if not quick else 5, 1000: 5 if not quick else 3, 5000: 3}[digits]
-        times = measure_times(case, rounds)
-        for (engine, threads), ms in times.items():
+        for (engine, threads), ms in measure_times(case, rounds).items():
             rate = gflop(*case) / ms * 1e3
             rows.append(dict(cell=cell, layers=layers, digits=digits, engine=engine, threads=threads, ms=ms,
                              gflops=rate, share_of_product_rate=rate / rates[threads],
                              peak_bytes=peaks.get((*case, engine))))
-        cells = [f"{cell:4} {layers} {digits:6}"]
-        for threads in (1, 2):
-            slow, fast = times["reference", threads], times["bptt", threads]
-            cells.append(f"{slow:9.1f} {fast:8.1f} {slow / fast:5.1f}x")
-            if threads == 1:
-                rate = gflop(*case) / fast * 1e3
-                cells[-1] += f" {rate:8.0f} {rate / rates[1]:10.0%}"
-        known = [peaks.get((*case, engine)) for engine in ENGINES]
-        cells.append(f"{known[0] / 1e6:9.0f} {known[1] / 1e6:4.0f}" if None not in known else "")
-        print(" | ".join(cells), flush=True)
+        print(line(rows[-4:]), flush=True)
     if not quick:
-        with open("bench.json", "w") as file:
-            json.dump(dict(torch=torch.__version__, product_gflops=rates, batch_size=200, rows=rows), file, indent=1)
-            file.write("\n")
+        result = dict(torch=torch.__version__, product_gflops=rates, batch_size=200, rows=rows)
+        runs.write_whole(Path(__file__).with_name("bench.json"), (json.dumps(result, indent=1) + "\n").encode())
 
 
 if __name__ == "__main__":

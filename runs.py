@@ -77,6 +77,18 @@ def tensor_bytes(tensors, facts=None):
     return safetensors.torch.save(tensors, {"facts": json.dumps(facts)} if facts is not None else None)
 
 
+def sealed(data):
+    """Bytes behind their own digest, so that a flipped bit is noticed where no record names the digest."""
+    return hashlib.sha256(data).digest() + data
+
+
+def unsealed(data):
+    """What `sealed` was given; raises ValueError where it is not whole."""
+    if sealed(data[32:]) != data:
+        raise ValueError("its bytes are not those that were written")
+    return data[32:]
+
+
 def tensors_of(data):
     """Tensors by name from safetensors bytes; raises ValueError for anything else."""
     try:
@@ -233,7 +245,7 @@ class Store:
         return filelock.FileLock(self._unfinished(config, "lock"))
 
     def save_checkpoint(self, training):
-        write_whole(self._unfinished(training.run.config, "checkpoint"), tensor_bytes(*training.state()))
+        write_whole(self._unfinished(training.run.config, "checkpoint"), sealed(tensor_bytes(*training.state())))
 
     def load_checkpoint(self, training):
         """Bring a training to where its last checkpoint stood; False for one that is not to be believed.
@@ -242,7 +254,7 @@ class Store:
         """
         path = self._unfinished(training.run.config, "checkpoint")
         try:
-            data = read_whole(path)
+            data = unsealed(read_whole(path))
             training.restore(tensors_of(data), facts_of(data))
         except FileNotFoundError:
             pass

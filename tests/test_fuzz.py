@@ -190,23 +190,44 @@ def test_forged_weights_that_the_record_names_are_refused_or_an_adders(store, ru
     fuzz(broken(data) | forged(data), check)
 
 
-def test_broken_checkpoints_are_refused_or_can_be_gone_on_from(store, fuzz):
+@pytest.fixture
+def half_done(store):
+    """A training whose checkpoint lies in the store."""
     training = addrnn.Training(TINY)
     for _ in range(10):
         training.step()
     store.save_checkpoint(training)
+    return training
+
+
+def believed(store, training):
+    """Whether the store believes a checkpoint; a refusal must be one warning of one line."""
+    with warnings.catch_warnings(record=True, action="always") as said:
+        found = store.load_checkpoint(training)
+    assert len(said) == (not found)
+    assert all("is not believed, " in str(w.message) and len(str(w.message).splitlines()) == 1 for w in said)
+    return found
+
+
+def test_a_checkpoint_of_other_bytes_is_never_believed(store, half_done, fuzz):
     path = path_of(store, TINY, "checkpoint")
-    data = path.read_bytes()
-    tensors, facts = training.state()
+
+    def check(data):
+        path.write_bytes(data)
+        assert not believed(store, addrnn.Training(TINY))
+
+    fuzz(broken(path.read_bytes()), check)
+
+
+def test_forged_checkpoints_under_their_true_digest_are_refused_or_can_be_gone_on_from(store, half_done, fuzz):
+    path = path_of(store, TINY, "checkpoint")
+    data = runs.unsealed(path.read_bytes())
+    tensors, facts = half_done.state()
 
     def check(case):
-        path.write_bytes(case if isinstance(case, bytes) else runs.tensor_bytes(tensors, case))
+        path.write_bytes(runs.sealed(case if isinstance(case, bytes) else runs.tensor_bytes(tensors, case)))
         again = addrnn.Training(TINY)
-        with warnings.catch_warnings(record=True, action="always") as said:
-            believed = store.load_checkpoint(again)
-        assert len(said) == (not believed)
-        assert all("is not believed, " in str(w.message) and len(str(w.message).splitlines()) == 1 for w in said)
-        if believed and not again.run.done:
+        if believed(store, again) and not again.run.done:
             again.step()
             assert len(again.run.loss) == 11
 
@@ -312,11 +333,8 @@ def test_a_tensor_named_twice_is_refused(store, run):
 @pytest.mark.parametrize("fault", ["nan weight", "nan moment", "another step", "another type", "a slot less",
                                    "a slot more", "another shape", "other versions", "another device", "a list",
                                    "no generator", "another generator", "too large a state", "too long a loss"])
-def test_a_checkpoint_that_does_not_fit_is_refused(store, fault):
-    training = addrnn.Training(TINY)
-    for _ in range(10):
-        training.step()
-    tensors, facts = training.state()
+def test_a_checkpoint_that_does_not_fit_is_refused(store, half_done, fault):
+    tensors, facts = half_done.state()
     tensors, facts = {name: t.clone() for name, t in tensors.items()}, json.loads(json.dumps(facts))
     if fault == "nan weight":
         tensors["model.dense.bias"][3] = math.nan
@@ -344,6 +362,7 @@ def test_a_checkpoint_that_does_not_fit_is_refused(store, fault):
         facts["rng"]["has_uint32"] = 2**31
     elif fault == "too long a loss":
         facts["record"]["loss"] *= 10
-    path_of(store, TINY, "checkpoint").write_bytes(runs.tensor_bytes(tensors, [] if fault == "a list" else facts))
+    data = runs.tensor_bytes(tensors, [] if fault == "a list" else facts)
+    path_of(store, TINY, "checkpoint").write_bytes(runs.sealed(data))
     with pytest.warns(UserWarning, match=r"^[^\n]+ is not believed, [^\n]+: this run starts anew$"):
         assert not store.load_checkpoint(addrnn.Training(TINY))

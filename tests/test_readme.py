@@ -1,9 +1,11 @@
 """What README says stands in the project."""
 
+import json
 import re
 
 from conftest import ROOT
 
+import bench
 import verdicts
 
 README = (ROOT / "README.md").read_text()
@@ -11,6 +13,12 @@ README = (ROOT / "README.md").read_text()
 
 def test_verdicts_in_readme_are_those_of_the_notebooks():
     assert verdicts.summary() in README
+
+
+def test_times_in_readme_are_those_that_bench_left():
+    rows = json.loads((ROOT / "bench.json").read_text())["rows"]
+    lines = [bench.line(rows[i : i + 4]) for i in range(0, len(rows), 4)]
+    assert len(lines) == len(bench.FULL) and "\n".join([bench.HEAD, *lines]) in README
 
 
 def test_files_that_readme_names_exist():

@@ -168,7 +168,7 @@ def test_damaged_weights_are_never_believed(store, fault):
         assert store.read(TINY) is None
 
 
-@pytest.mark.parametrize("fault", ["cut", "empty", "pickle", "another run", "no facts"])
+@pytest.mark.parametrize("fault", ["cut", "empty", "pickle", "a flipped bit", "another run", "no facts"])
 def test_a_damaged_checkpoint_is_named_and_the_run_starts_anew(home, store, fault):
     training = addrnn.Training(TINY)
     for _ in range(10):
@@ -176,9 +176,11 @@ def test_a_damaged_checkpoint_is_named_and_the_run_starts_anew(home, store, faul
     store.save_checkpoint(training)
     path = store.unfinished / f"{store.name(TINY)}.checkpoint"
     data = path.read_bytes()
+    other = runs.unsealed(data).replace(b'\\"seed\\": 0', b'\\"seed\\": 1')
     path.write_bytes({"cut": data[:-1], "empty": b"", "pickle": pickle.dumps(1),
-                      "another run": data.replace(b'\\"seed\\": 0', b'\\"seed\\": 1'),
-                      "no facts": runs.tensor_bytes(training.model.state_dict())}[fault])
+                      "a flipped bit": data[:-5] + bytes([data[-5] ^ 1]) + data[-4:],
+                      "another run": runs.sealed(other),
+                      "no facts": runs.sealed(runs.tensor_bytes(training.model.state_dict()))}[fault])
     with pytest.warns(UserWarning, match="is not believed"):
         assert not store.load_checkpoint(addrnn.Training(TINY))
     assert same(addrnn.sweep([TINY])[0], addrnn.train(TINY))
