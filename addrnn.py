@@ -348,9 +348,14 @@ def progress_bar(total, what):
 
 def train(config, device=None, gradients=None):
     """Train an adder and return its Run. Ctrl-C raises KeyboardInterrupt; use `sweep` to keep what is done."""
-    training = Training(config, device, gradients)
-    run = training.run
+    return finish(Training(config, device, gradients))
+
+
+def finish(training):
+    """Train to the end; returns the Run."""
+    run, config = training.run, training.run.config
     with one_thread(), progress_bar(config.batches, f"{config.cell} {config.digit_len} digits") as bar:
+        bar.update(len(run.loss))
         while not run.done:
             training.step()
             bar.update()
@@ -565,13 +570,11 @@ def main(arguments=None):
         if load is not None:
             model = Adder.load(load).to(pick_device(device))
         else:
-            run = train(config, device, gradients)
+            run = finish(begin(config, device, gradients))
             model = run.model
             print_curve(run)
     except ValueError as problem:
         fail(problem)
-    except (MemoryError, RuntimeError, OverflowError, TypeError) as problem:  # what NumPy and torch raise for them
-        fail(f"these sizes are too large for this machine: {(str(problem).splitlines() or ['out of memory'])[0]}")
     except KeyboardInterrupt:
         print("addrnn: stopped", file=sys.stderr)
         sys.exit(130)
@@ -588,6 +591,17 @@ def main(arguments=None):
         right = fmpz(a) + fmpz(b)
         said = model.add_text(a, b)
         print(f"{a} + {b} = {said}" + ("" if said == right.str() else f"   wrong: it is {right.str()}"))
+
+
+def begin(config, device, gradients):
+    """A Training after its first batch, which shows whether the sizes fit: MemoryError and the like end in one line."""
+    try:
+        training = Training(config, device, gradients)
+        with one_thread():
+            training.step()
+        return training
+    except (MemoryError, RuntimeError, OverflowError, TypeError) as problem:  # what NumPy and torch raise for them
+        fail(f"these sizes are too large for this machine: {(str(problem).splitlines() or ['out of memory'])[0]}")
 
 
 def check_writable(path):

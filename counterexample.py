@@ -19,7 +19,6 @@ import hashlib
 import json
 from dataclasses import dataclass
 
-import filelock
 import numpy as np
 import torch
 from flint import fmpz
@@ -269,10 +268,8 @@ def recall(what, model, compute=None):
     known = known_results(path).get(digest, {})
     if what not in known and compute:
         result = compute()
-        lock = addrnn.home() / "runs" / ".unfinished" / "carries.lock"  # where git does not look
-        for folder in (lock.parent, path.parent):
-            folder.mkdir(parents=True, exist_ok=True)
-        with filelock.FileLock(lock):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with runs.locked(addrnn.home() / "runs", "carries"):
             results = known_results(path)
             results[digest] = results.get(digest, {}) | {what: result}
             lines = [f"{json.dumps(key)}: {json.dumps(results[key], sort_keys=True)}" for key in sorted(results)]

@@ -12,7 +12,6 @@ import textwrap
 from pathlib import Path
 from xml.sax.saxutils import quoteattr
 
-import filelock
 import matplotlib
 import numpy as np
 from IPython.display import SVG
@@ -240,12 +239,11 @@ def folder():
 
 def write(name, data):
     """Write bytes as figures/`name`, whole or not at all; a file that holds them already is left alone."""
-    path, unfinished = folder() / name, addrnn.home() / "runs" / ".unfinished"
-    with one_line_refusal(path.parent):
-        unfinished.mkdir(parents=True, exist_ok=True)
-        with filelock.FileLock(unfinished / "figures.lock"):  # two notebooks may draw the same figure at once
-            if not path.exists() or path.read_bytes() != data:
-                runs.write_whole(path, data)
+    path = folder() / name
+    # Two notebooks may draw the same figure at once.
+    with one_line_refusal(path.parent), runs.locked(addrnn.home() / "runs", "figures"):
+        if not path.exists() or path.read_bytes() != data:
+            runs.write_whole(path, data)
 
 
 @contextlib.contextmanager

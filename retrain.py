@@ -21,7 +21,7 @@ FEW_SEEDS = (0, 1, 2)
 LRS = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
 WIDTHS = {1: 150, 2: 94, 3: 75, 4: 64}  # hidden sizes that give 1-4 layers the parameters of 4 layers of 64
 CELL_WIDTHS = {"RNN": 64, "GRU": 35, "LSTM": 29}  # and 3 layers of each cell those of the RNN of 64
-LONG = dict(digit_len=5000, batches=300)
+LONG = dict(digit_len=5000, batches=250)
 TOLERANCE = 1e-3  # relative, of early losses on other machines
 
 
@@ -48,7 +48,7 @@ def experiments():
         "03-equal": [c for layers in (1, 2, 3) for c in configs(layers=layers, hidden=WIDTHS[layers], batches=400)],
         "04-equal": [c for cell in ("LSTM", "GRU") for c in configs(cell=cell, hidden=CELL_WIDTHS[cell], batches=600)],
         "06": configs(digit_len=10, chains=0.5, layers=(1, 3), batches=(1000, 4000)),
-        "02-early": configs(batches=(100, 150, 200), seeds=(0,)),
+        "02-early": configs(digit_len=(100, 1000), batches=(100, 150, 200), seeds=(0,)),
         "05-1000": configs(digit_len=1000, lr=(1e-4, 1e-2, 1e-1), batches=150, seeds=FEW_SEEDS),
         "02": configs(digit_len=(10, 100, 1000)),
         "04-rates-far": configs(cell=("LSTM", "GRU"), lr=(1e-4, 1e-1), batches=300, seeds=(0, 1))
@@ -101,21 +101,19 @@ def differences(shipped, again):
 
 def verify(store, wanted, count):
     """Repeat `count` of the recorded runs, drawn at random; prints one line for each difference, returns how many."""
-    recorded = [config for config in wanted if store.read(config)]
+    recorded = [run for run in map(store.read, wanted) if run]
     drawn = random.sample(recorded, min(count, len(recorded)))
-    seconds = sum(store.read(config).seconds for config in drawn)
+    seconds = sum(run.seconds for run in drawn)
     print(f"{len(drawn)} of {len(recorded)} recorded runs; when first made they took {seconds / 60:.1f} core-minutes")
     with tempfile.TemporaryDirectory() as folder:
-        again = addrnn.sweep(drawn, folder=folder)
+        repeated = addrnn.sweep([run.config for run in drawn], folder=folder)
     lines = []
-    for config, run in zip(drawn, again, strict=True):
-        shipped = store.read(config)
-        found = differences(shipped, run)
-        lines += [f"{store.name(config)}: {line}" for line in found]
+    for shipped, again in zip(drawn, repeated, strict=True):
+        name, found = store.name(shipped.config), differences(shipped, again)
+        lines += [f"{name}: {line}" for line in found]
         if not found:
-            print(f"{store.name(config)}: the same, "
-                  + ("bit for bit" if alike(shipped, run) else
-                     f"within {TOLERANCE:g} over {early(config)} batches (made with other versions or devices)"))
+            print(f"{name}: the same, " + ("bit for bit" if alike(shipped, again) else
+                  f"within {TOLERANCE:g} over {early(shipped.config)} batches (made with other versions or devices)"))
     print(*lines, sep="\n", end="\n" * bool(lines), file=sys.stderr)
     return len(lines)
 

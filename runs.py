@@ -60,6 +60,15 @@ def write_whole(path, data):
         raise
 
 
+@contextlib.contextmanager
+def locked(folder, name):
+    """Hold a lock between processes; it lies in .unfinished of a store's folder, where git does not look."""
+    unfinished = Path(folder) / ".unfinished"
+    unfinished.mkdir(parents=True, exist_ok=True)
+    with filelock.FileLock(unfinished / f"{name}.lock"):
+        yield
+
+
 def read_whole(path):
     """The bytes of a file of ours; raises ValueError where it is no file, or larger than any of ours can be."""
     if not stat.S_ISREG(os.stat(path).st_mode):  # a pipe or a device might never end

@@ -8,7 +8,6 @@ import itertools
 import json
 import math
 
-import filelock
 import numpy as np
 from IPython.display import Markdown
 
@@ -153,9 +152,7 @@ def record(claim, verdict, evidence):
         raise ValueError(f"claim: got {claim!r}, allowed is one of {' '.join(CLAIMS)}")
     if verdict not in WORDS:
         raise ValueError(f"verdict: got {verdict!r}, allowed is one of {', '.join(WORDS)}")
-    lock = addrnn.home() / "runs" / ".unfinished" / "verdicts.lock"  # where git does not look
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    with filelock.FileLock(lock):
+    with runs.locked(addrnn.home() / "runs", "verdicts"):
         entries = entries_so_far() | {claim: {"verdict": verdict, "evidence": " ".join(evidence.split())}}
         text = json.dumps({name: entries[name] for name in CLAIMS if name in entries}, indent=1, ensure_ascii=False)
         plots.write("verdicts.json", (text + "\n").encode())
