@@ -6,6 +6,7 @@ import torch
 from safetensors.torch import save_file
 
 import addrnn
+from command import main
 
 QUICK = ["--digit_len", "3", "--epoch", "20", "--eval_every", "10", "--batch_size", "20", "--test_batch_size", "20"]
 
@@ -56,7 +57,7 @@ def call(capsys, *arguments):
     class Done:
         returncode = None
     with pytest.raises(SystemExit) as left:
-        addrnn.main(list(arguments))
+        main(list(arguments))
     Done.returncode, (Done.stdout, Done.stderr) = left.value.code, capsys.readouterr()
     return Done
 

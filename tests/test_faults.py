@@ -27,6 +27,7 @@ from test_runs import TINY, same
 import addrnn
 import plots
 import runs
+from command import main
 
 FOUR = [dataclasses.replace(TINY, batches=100, cell=cell, seed=seed, chains=0.5)
         for cell, seed in (("RNN", 0), ("GRU", 0), ("LSTM", 0), ("RNN", 1))]
@@ -244,7 +245,7 @@ def test_a_read_only_disk_gives_its_records_and_one_line_for_the_rest(disk, one_
     with pytest.raises(OSError, match="^figures" + refusal.format(disk / "figures")):
         plots.save(plots.figure("Nowhere to go")[0], "nowhere")
     with pytest.raises(SystemExit, match=r"^2$"):
-        addrnn.main(["--epoch", "1", "--save", str(disk / "a.safetensors")])
+        main(["--epoch", "1", "--save", str(disk / "a.safetensors")])
     shown = capsys.readouterr()
     assert shown.out == "" and len(shown.err.splitlines()) == 1 and "Read-only file system" in shown.err
 
