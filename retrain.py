@@ -50,7 +50,7 @@ def experiments():
         "06": configs(digit_len=10, chains=0.5, layers=(1, 3), batches=(1000, 4000)),
         "02-early": configs(digit_len=(100, 1000), batches=(100, 150, 200), seeds=(0,))
         + configs(digit_len=1000, batches=200, seeds=(1, 2, 3, 4)),
-        "05-1000": configs(digit_len=1000, lr=(1e-4, 1e-2, 1e-1), batches=150, seeds=FEW_SEEDS),
+        "05-1000": configs(digit_len=1000, lr=(1e-2, 1e-1), batches=150, seeds=FEW_SEEDS),
         "02": configs(digit_len=(10, 100, 1000)),
         "04-rates-far": configs(cell=("LSTM", "GRU"), lr=(1e-4, 1e-1), batches=300, seeds=(0, 1))
         + configs(lr=1e-4, batches=300, seeds=(0, 1)),
