@@ -104,6 +104,16 @@ def explained(groups):
     return max(0.0, (between - freedom[0] * within) / (total + within))
 
 
+def first_column(run, count=500):
+    """On fresh sums: shares of (sums right, right but for the first column, wrong digits that lie in that column).
+
+    The first column alone is read from the state before any digit.
+    """
+    num1, num2, total = addrnn.sample(count, run.config.digit_len, np.random.default_rng(4))
+    wrong = run.model.predict(num1, num2) != total
+    return (~wrong.any(axis=1)).mean(), (~wrong[:, 1:].any(axis=1)).mean(), wrong[:, 0].sum() / max(1, wrong.sum())
+
+
 def only_recorded(configs):
     """The runs among these configs that have a record: for what is too long to be trained while one reads."""
     store = runs.Store(addrnn.home() / "runs", addrnn.Adder)

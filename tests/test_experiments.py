@@ -76,6 +76,21 @@ def test_explained_variance_tells_settings_from_seed_luck():
     assert math.isnan(verdicts.explained([{0: 1.0}, {0: 2.0}]))  # one seed a setting says nothing
 
 
+def test_errors_in_the_first_column_are_told_from_others():
+    num1, num2, total = addrnn.sample(100, 5, np.random.default_rng(4))
+    said = total.copy()
+    said[:30, 0] += 1
+    said[20:40, 3] += 1
+
+    class Model:
+        def predict(self, a, b):
+            assert (a == num1).all() and (b == num2).all()
+            return said
+
+    run = Run(Config(digit_len=5), model=Model())
+    assert verdicts.first_column(run, 100) == (0.6, 0.8, 0.6)
+
+
 def test_median_and_range_in_words():
     assert verdicts.spread({0: 30, 1: 10, 2: 20}) == "20 (10 to 30)"
     assert verdicts.spread({0: 30, 1: math.inf, 2: math.inf}) == "never (30 to never)"
