@@ -20,7 +20,8 @@ from torch.nn.functional import cross_entropy
 
 import checker
 import runs
-from addrnn import Adder, Config, check_writable, number, one_thread
+from addrnn import Adder, Config, one_thread
+from command import check_writable, number
 from counterexample import counterexample  # noqa: F401, certify.counterexample is where others look for it
 
 CARRY_IN = torch.tensor([0] * 200 + [1] * 100)  # of the 300 cases: from the start, from carry 0, from carry 1
