@@ -81,6 +81,16 @@ def rising(*values):
     return {seed: all(a[seed] < b[seed] for a, b in itertools.pairwise(values)) for seed in seeds}
 
 
+def ahead(values, best):
+    """{seed: whether the setting `best` comes strictly before each other}, for the seeds that all of them have.
+
+    values: {setting: {seed: value}}.
+    """
+    others = [rising(values[best], values[other]) for other in values if other != best]
+    shared = [seed for seed in values[best] if all(seed in found for found in values.values())]
+    return {seed: all(won[seed] for won in others) for seed in shared}
+
+
 def judge(found):
     """The verdict on what was found true or false: {seed: bool}."""
     if not found:
@@ -110,7 +120,11 @@ def first_column(run, count=500):
     The first column alone is read from the state before any digit.
     """
     num1, num2, total = addrnn.sample(count, run.config.digit_len, np.random.default_rng(4))
-    wrong = run.model.predict(num1, num2) != total
+    return first_column_of(run.model.predict(num1, num2) != total)
+
+
+def first_column_of(wrong):
+    """The shares of `first_column`, from which digits are wrong: bool [sums, digits]."""
     return (~wrong.any(axis=1)).mean(), (~wrong[:, 1:].any(axis=1)).mean(), wrong[:, 0].sum() / max(1, wrong.sum())
 
 
