@@ -137,14 +137,26 @@ class GRU:
 
 
 class Buffers(dict):
-    """Named tensors, kept until another shape or dtype is asked for."""
+    """Named tensors, kept until another shape or dtype is asked for, and views of their slots, kept as long."""
+
+    def __init__(self):
+        self.views = {}
 
     def __call__(self, name, *shape, dtype):
         kept = self.get(name)
         if kept is None or kept.shape != shape or kept.dtype != dtype:
+            del kept
+            self.views.clear()
             self.pop(name, None)  # free the old one first
             self[name] = torch.empty(shape, dtype=dtype)
         return self[name]
+
+    def slots(self, buffer):
+        """`buffer.unbind()`, made once: a batch spends a tenth of its time on views if it makes its own."""
+        key = buffer.data_ptr(), buffer.shape, buffer.stride()  # never another's: views keep the memory from reuse
+        if key not in self.views:
+            self.views[key] = buffer.unbind()
+        return self.views[key]
 
 
 class BPTT:
@@ -254,7 +266,7 @@ class Walk:
         def new(name, *shape, dtype=self.dense.dtype):
             return buffers(name, *shape, dtype=dtype)
 
-        self.new = new
+        self.new, self.unbind = new, buffers.slots
         self.tape = self.cell.buffers(new, min(self.slots, self.segment), *self.shape)
         self.pairs = new("pairs", self.slots, self.batch, dtype=torch.int64)
         torch.mul(num1.T, 10, out=self.pairs[: self.length]).add_(num2.T)
@@ -308,7 +320,7 @@ class Walk:
         products = [[] for _ in range(count)]
         for (k, of, to, _), weight in zip(self.links, weights, strict=True):
             work = self.at_work(k, first, count)
-            views = zip(products[work], state[work, :, of].unbind(), z[work, :, to].unbind(), strict=True)
+            views = zip(products[work], self.unbind(state[work, :, of]), self.unbind(z[work, :, to]), strict=True)
             for product, columns, block in views:
                 product.append((columns, block, weight))
         return products
@@ -338,7 +350,7 @@ class Walk:
         s, z = tape["s"].flatten(2), tape["z"].flatten(2)
         torch.index_select(self.table, 0, self.pairs[first : first + count].flatten(), out=z.flatten(0, 1))
         products = self.products(first, count, s[:-1], z, self.blocks)
-        views = zip(*(view.unbind() for view in self.cell.forward_views(**tape)), strict=True)
+        views = zip(*map(self.unbind, self.cell.forward_views(**tape)), strict=True)
         for slot, (product, view) in enumerate(zip(products, views, strict=True), first):
             for state, to, weight in product:
                 to.addmm_(state, weight)
@@ -357,7 +369,7 @@ class Walk:
         dtable, dweights, _, _ = self.sums
         s, ds, dz = tape["s"].flatten(2), gradient["ds"].flatten(2), gradient["dz"].flatten(2)
         products = self.products(first, count, ds[:-1], dz, [block.T for block in self.blocks])
-        views = zip(*(view.unbind() for view in self.cell.backward_views(**tape, **gradient)), strict=True)
+        views = zip(*map(self.unbind, self.cell.backward_views(**tape, **gradient)), strict=True)
         for slot, (product, view) in reversed(list(enumerate(zip(products, views, strict=True), first))):
             if slot < self.lag:
                 for name in self.cell.states:
