@@ -5,6 +5,7 @@ Numbers are digit arrays [count, digits], least significant digit first, so that
 
 import concurrent.futures
 import contextlib
+import dataclasses
 import json
 import math
 import os
@@ -12,7 +13,6 @@ import platform
 import sys
 import time
 import warnings
-from dataclasses import dataclass, field, fields
 from numbers import Integral, Real
 from pathlib import Path
 
@@ -34,7 +34,7 @@ CHUNK = 256  # positions a pass without gradients looks at in one go: memory sta
 # Settings
 
 def _setting(default, option, kind, allowed, holds):
-    return field(default=default, metadata=dict(option=option, kind=kind, allowed=allowed, holds=holds))
+    return dataclasses.field(default=default, metadata=dict(option=option, kind=kind, allowed=allowed, holds=holds))
 
 
 def _count(default, option, least=1):
@@ -48,7 +48,7 @@ class Refusal(ValueError):
         return [f"ValueError: {self}"]
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Config:
     """The settings of one training run; a bad value raises ValueError in one line.
 
@@ -70,7 +70,7 @@ class Config:
     chains: float = _setting(0.0, "--chains", Real, "a number from 0 to 1", lambda x: 0 <= x <= 1)
 
     def __post_init__(self):
-        for f in fields(self):
+        for f in dataclasses.fields(self):
             value, kind, allowed = getattr(self, f.name), f.metadata["kind"], f.metadata["allowed"]
             if isinstance(value, bool) or not isinstance(value, kind) or not f.metadata["holds"](value):
                 raise Refusal(f"{f.name} ({f.metadata['option']}): got {value!r}, allowed is {allowed}")
@@ -373,43 +373,57 @@ def home():
     return Path(os.environ.get("ADDRNN_HOME") or Path(__file__).resolve().parent)
 
 
-def train_stored(config, folder):
+def train_stored(config, folder, shorter=()):
     """Train one run into a store, from its checkpoint if there is one; waits if another process is at it.
 
+    `shorter` are configs of fewer batches and no other difference, which get their records on the way.
     Returns what is to be said about the checkpoint: a list of lines.
     """
     store = runs.Store(folder, Adder)
     with warnings.catch_warnings(action="ignore"), store.lock(config), one_thread():
         if store.read(config):
             store.tidy(config)
-            return []
-        training = Training(config)
-        with warnings.catch_warnings(record=True, action="always") as remarks:
-            if not store.load_checkpoint(training):
-                training = Training(config)
-        noted = saved = time.monotonic()
-        while not training.run.done:
-            training.step()
-            now = time.monotonic()
-            if now - noted > 0.5:
-                store.note_progress(config, len(training.run.loss))
-                noted = now
-            if now - saved > CHECKPOINT_SECONDS or workers.asked_to_stop():
-                with contextlib.suppress(OSError):  # a full disk may have room again when the run is done
-                    store.save_checkpoint(training)
-                saved = now
-            if workers.asked_to_stop() and not training.run.done:
-                break
+            remarks = []
         else:
-            store.write(training.run)
-        return [str(remark.message) for remark in remarks]
+            remarks = train_from_checkpoint(config, store, shorter)
+    missed = [c for c in shorter if store.read(config) and not store.read(c)]  # the checkpoint was past them
+    return remarks + [line for c in missed for line in train_stored(c, folder)]
+
+
+def train_from_checkpoint(config, store, shorter):
+    """The work of `train_stored`, under its lock."""
+    training = Training(config)
+    with warnings.catch_warnings(record=True, action="always") as remarks:
+        if not store.load_checkpoint(training):
+            training = Training(config)
+    run, noted = training.run, time.monotonic()
+    saved = noted
+    while not run.done:
+        training.step()
+        done, now = len(run.loss), time.monotonic()
+        for passed in shorter:
+            if passed.batches == done or (run.diverged and passed.batches > done):
+                store.write(dataclasses.replace(run, config=passed))
+        if now - noted > 0.5:
+            store.note_progress(config, done)
+            noted = now
+        if now - saved > CHECKPOINT_SECONDS or workers.asked_to_stop():
+            with contextlib.suppress(OSError):  # a full disk may have room again when the run is done
+                store.save_checkpoint(training)
+            saved = now
+        if workers.asked_to_stop() and not run.done:
+            break
+    else:
+        store.write(run)
+    return [str(remark.message) for remark in remarks]
 
 
 def sweep(configs, executor=None, folder=None):
     """The runs of `configs`, in order: read from the store where they are, else trained in parallel.
 
     `executor` is any concurrent.futures.Executor whose workers see the store's folder; by default one process of
-    one thread for each core. `folder` is the store, by default runs/ of `home()`. Ctrl-C keeps what is done.
+    one thread for each core. `folder` is the store, by default runs/ of `home()`. Ctrl-C keeps what is done. Configs
+    that differ in `batches` alone are trained once, each recorded where it ends.
     Raises RuntimeError, one line for each run that failed, after the others are done.
     """
     configs = list(configs)
@@ -420,10 +434,9 @@ def sweep(configs, executor=None, folder=None):
     found = {config: store.read(config) for config in dict.fromkeys(configs)}
     for config in (c for c in found if found[c]):
         store.tidy(config)  # a kill may have come between a record and this
-    missing = sorted((c for c in found if found[c] is None), key=work, reverse=True)
-    if missing:
+    if missing := [c for c in found if found[c] is None]:
         store.make_ready()
-        train_all(missing, store, executor or workers.Workers(), own=executor is None)
+        train_all(on_the_way(missing), store, executor or workers.Workers(), own=executor is None)
         found |= {config: store.read(config) for config in missing}
         if lost := [store.name(config) for config in missing if not found[config]]:
             raise RuntimeError("\n".join(f"{name}: trained, but no record of it came to {store.folder}: do its workers"
@@ -437,8 +450,22 @@ def work(config):
     return config.batches * config.batch_size * config.digit_len * config.layers * gates * config.hidden**2
 
 
+def on_the_way(configs):
+    """{config to train: those with fewer batches and no other difference}, the most work first."""
+    found, longest = {}, {}
+    for config in sorted(configs, key=work, reverse=True):
+        kind = dataclasses.replace(config, batches=1)
+        if kind in longest and config.batches % config.eval_every == 0:  # else it has an evaluation of its own
+            found[longest[kind]].append(config)
+        else:
+            found[config] = []
+            longest.setdefault(kind, config)
+    return found
+
+
 def train_all(configs, store, executor, own):
-    futures = {executor.submit(train_stored, config, store.folder): config for config in configs}
+    """Train configs, each with the shorter ones on its way: {config: [config]}; raises as `sweep` does."""
+    futures = {executor.submit(train_stored, c, store.folder, shorter): c for c, shorter in configs.items()}
     failures, waiting = [], set(futures)
     try:
         with progress_bar(sum(c.batches for c in configs), f"{len(configs)} runs") as bar:
@@ -447,7 +474,8 @@ def train_all(configs, store, executor, own):
                 bar.n = sum(store.progress(c) if f in waiting else c.batches for f, c in futures.items())
                 bar.set_postfix(runs=f"{len(futures) - len(waiting)}/{len(futures)}", refresh=False)
                 bar.refresh()
-        failures = [f"{store.name(c)}: {problem}" for f, c in futures.items() if (problem := failure(f))]
+        failures = [f"{store.name(c)}: {problem}" for f, longest in futures.items() if (problem := failure(f))
+                    for c in (longest, *configs[longest]) if c is longest or not store.read(c)]
         for remark in (remark for f in futures if not failure(f) for remark in f.result() or ()):
             warnings.warn(remark, stacklevel=3)
     finally:

@@ -80,6 +80,30 @@ def test_sweep_takes_any_executor(home):
         assert same(addrnn.sweep(SEVERAL[:1], executor)[0], addrnn.train(SEVERAL[0]))
 
 
+@pytest.mark.parametrize("lr", [1e-3, 1e30])  # the second diverges
+def test_runs_that_differ_in_batches_alone_are_trained_once(home, monkeypatch, lr):
+    configs = [dataclasses.replace(TINY, lr=lr, batches=batches) for batches in (10, 30, 25, 20)]
+    alone = [addrnn.train(config) for config in configs]
+    steps, step = [], addrnn.Training.step
+    monkeypatch.setattr(addrnn.Training, "step", lambda training: steps.append(1) or step(training))
+    with concurrent.futures.ThreadPoolExecutor(1) as executor:
+        found = addrnn.sweep(configs, executor)
+    assert all(map(same, found, alone))
+    own = alone[1], alone[2]  # 25 ends between evaluations, so it is on no other's way
+    assert len(steps) == sum(len(run.loss) for run in own)
+    assert not list((home / "runs" / ".unfinished").iterdir())
+
+
+def test_a_shorter_run_that_a_checkpoint_has_passed_is_trained_on_its_own(store):
+    training = addrnn.Training(TINY)
+    for _ in range(17):
+        training.step()
+    store.save_checkpoint(training)
+    configs = [dataclasses.replace(TINY, batches=10), dataclasses.replace(TINY, batches=20), TINY]
+    assert all(same(run, addrnn.train(run.config)) for run in addrnn.sweep(configs))
+    assert not list(store.unfinished.iterdir())
+
+
 def test_a_run_that_fails_is_named_and_the_others_go_on(home):
     impossible = dataclasses.replace(TINY, batch_size=10**12)
     with pytest.raises(RuntimeError) as failed:
@@ -87,6 +111,14 @@ def test_a_run_that_fails_is_named_and_the_others_go_on(home):
     store = runs.Store(home / "runs", addrnn.Adder)
     assert len(str(failed.value).splitlines()) == 1 and str(failed.value).startswith(store.name(impossible) + ": ")
     assert store.read(SEVERAL[0]) and store.read(SEVERAL[1])
+
+
+def test_a_run_that_fails_names_the_shorter_ones_on_its_way(store):
+    impossible = [dataclasses.replace(TINY, batch_size=10**12, batches=batches) for batches in (30, 10)]
+    with pytest.raises(RuntimeError) as failed:
+        addrnn.sweep([*impossible, SEVERAL[0]])
+    assert [line.split(": ")[0] for line in str(failed.value).splitlines()] == list(map(store.name, impossible))
+    assert store.read(SEVERAL[0])
 
 
 def test_two_processes_at_once_train_a_run_once(home):
