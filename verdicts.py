@@ -72,6 +72,11 @@ def by_seed(group, measure, **options):
     return {run.config.seed: measure(run, **options) for run in group}
 
 
+def middle(values):
+    """The median over seeds of {seed: value}."""
+    return float(np.median(list(values.values())))
+
+
 def rising(*values):
     """{seed: whether the values rise strictly in the order given}, for the seeds that all of them have.
 
@@ -128,6 +133,11 @@ def first_column_of(wrong):
     return (~wrong.any(axis=1)).mean(), (~wrong[:, 1:].any(axis=1)).mean(), wrong[:, 0].sum() / max(1, wrong.sum())
 
 
+def parameters(run):
+    """How many numbers a run's model has learned."""
+    return sum(p.numel() for p in run.model.parameters())
+
+
 def only_recorded(configs):
     """The runs among these configs that have a record: for what is too long to be trained while one reads."""
     store = runs.Store(addrnn.home() / "runs", addrnn.Adder)
@@ -141,11 +151,15 @@ def spread(values, form="{:.0f}", never="never"):
     def text(x):
         return form.format(x) if math.isfinite(x) else never
 
-    values = sorted(values.values())
     if not values:
         return "-"
-    middle = text(float(np.median(values)))
-    return middle if text(values[0]) == text(values[-1]) else f"{middle} ({text(values[0])} to {text(values[-1])})"
+    least, most = text(min(values.values())), text(max(values.values()))
+    return text(middle(values)) if least == most else f"{text(middle(values))} ({least} to {most})"
+
+
+def spreads(values, form):
+    """`spread` of each part of values {seed: (part, part, …)}: a list."""
+    return [spread(dict(zip(values, part, strict=True)), form) for part in zip(*values.values(), strict=True)]
 
 
 def batch(number):

@@ -16,9 +16,10 @@ def test_verdicts_in_readme_are_those_of_the_notebooks():
 
 
 def test_times_in_readme_are_those_that_bench_left():
-    rows = json.loads((ROOT / "bench.json").read_text())["rows"]
-    lines = [bench.line(rows[i : i + 4]) for i in range(0, len(rows), 4)]
+    measured = json.loads((ROOT / "bench.json").read_text())
+    lines = [bench.line(measured["rows"][i : i + 4]) for i in range(0, len(measured["rows"]), 4)]
     assert len(lines) == len(bench.FULL) and "\n".join([bench.HEAD, *lines]) in README
+    assert len(measured["profiles"]) == len(bench.PROFILED) and bench.parts_table(measured["profiles"]) in README
 
 
 def test_files_that_readme_names_exist():
