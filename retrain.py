@@ -58,7 +58,7 @@ def experiments():
         "04-rates-far": configs(cell=("LSTM", "GRU"), lr=(1e-4, 1e-1), batches=300, seeds=(0, 1))
         + configs(lr=1e-4, batches=300, seeds=(0, 1)),
         "04-1000": configs(digit_len=1000, cell=("LSTM", "GRU"), batches=400, seeds=FEW_SEEDS),
-    } | longest | {"5000-cells": configs(digit_len=5000, cell=("LSTM", "GRU"), batches=EARLY[0], seeds=(0,))}
+    } | longest | {"5000-cells": configs(digit_len=5000, cell=("LSTM", "GRU"), batches=150, seeds=(0,))}
 
 
 def forget(store, wanted):
