@@ -11,6 +11,7 @@ import math
 import os
 import platform
 import sys
+import threading
 import time
 import warnings
 from numbers import Integral, Real
@@ -28,6 +29,7 @@ import workers
 from runs import Run
 
 CELLS = {"RNN": nn.RNN, "LSTM": nn.LSTM, "GRU": nn.GRU}
+RANDOM = threading.Lock()  # torch's random state, which is one for all threads, while weights are drawn
 CHUNK = 256  # positions a pass without gradients looks at in one go: memory stays bounded at any length
 
 
@@ -144,7 +146,7 @@ class Adder(nn.Module):
     def __init__(self, config):
         super().__init__()
         self.config = config
-        with torch.random.fork_rng(devices=[]):
+        with RANDOM, torch.random.fork_rng(devices=[]):
             torch.manual_seed(int(streams(config.seed)[0].integers(2**63)))
             self.embed_layer = nn.Embedding(10, config.embedding)
             self.rnn = CELLS[config.cell](2 * config.embedding, config.hidden, config.layers)
