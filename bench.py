@@ -101,7 +101,7 @@ def product_rate(squares, threads):
     return 2e-9 * len(a) ** 3 / seconds(lambda: torch.mm(a, b, out=out), threads)
 
 
-def measure_parts(case, rounds=3):
+def measure_parts(case, rounds):
     """Where a profiled batch of ours goes on one thread: {part: ms}, adding up to the last; the median of some."""
     torch.set_num_threads(1)
     step, part_of = one_batch(*case, "bptt"), {f"aten::{op}": part for part, ops in PARTS.items() for op in ops.split()}
@@ -157,7 +157,7 @@ def main():
     rows = []
     for case in cases:
         cell, layers, digits = case
-        rounds = {10: 25, 100: 9 if not quick else 5, 1000: 5 if not quick else 3, 5000: 3}[digits]
+        rounds = ({10: 15, 100: 5, 1000: 3} if quick else {10: 25, 100: 9, 1000: 5, 5000: 3})[digits]
         times, rates = measure_times(case, rounds)
         for (engine, threads), ms in times.items():
             rate = gflop(*case) / ms * 1e3
@@ -167,7 +167,8 @@ def main():
         print(line(rows[-4:]), flush=True)
     rates = [row["product_gflops"] for row in rows if row["threads"] == 1]
     print(f"\na product of 1024 x 1024 matrices: {min(rates):.0f} to {max(rates):.0f} GFLOP/s on one thread\n")
-    profiles = [dict(cell=case[0], digits=case[2], parts=measure_parts(case)) for case in PROFILED if case in cases]
+    profiles = [dict(cell=case[0], digits=case[2], parts=measure_parts(case, 1 if quick else 3))
+                for case in PROFILED if case in cases]
     print(parts_table(profiles), flush=True)
     if not quick:
         result = dict(torch=torch.__version__, batch_size=200, rows=rows, profiles=profiles)
