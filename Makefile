@@ -6,7 +6,7 @@ READY = $(VENV)/.ready
 .PHONY: report test lab bench retrain verify torture clean
 
 report: $(READY)
-	$(RUN) report.py
+	$(RUN) -m tools.report
 
 test: $(READY)
 	$(RUN) -m ruff check .
@@ -17,13 +17,13 @@ lab: $(READY)
 	$(VENV)/bin/jupyter lab --notebook-dir notebooks
 
 bench: $(READY)
-	$(VENV)/bin/python bench.py
+	$(VENV)/bin/python -m tools.bench
 
 retrain: $(READY)
-	$(RUN) retrain.py
+	$(RUN) -m tools.retrain
 
 verify: $(READY)
-	$(RUN) retrain.py --verify 5
+	$(RUN) -m tools.retrain --verify 5
 
 torture: $(READY)
 	$(RUN) -m pytest tests/test_faults.py tests/test_fuzz.py --long

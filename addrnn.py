@@ -23,10 +23,10 @@ from flint import fmpz  # decimal strings and ints of any length; str(int) stops
 from torch import nn
 from tqdm.auto import tqdm
 
-import bptt
-import runs
-import workers
-from runs import Run
+from addlab.engine import bptt
+from addlab.engine import store as runs
+from addlab.engine import workers
+from addlab.engine.store import Run
 
 CELLS = {"RNN": nn.RNN, "LSTM": nn.LSTM, "GRU": nn.GRU}
 RANDOM = threading.Lock()  # torch's random state, which is one for all threads, while weights are drawn
@@ -432,7 +432,7 @@ def sweep(configs, executor=None, folder=None):
     for config in configs:
         if not isinstance(config, Config):
             raise ValueError(f"configs: got {config!r}, allowed is a list of addrnn.Config")
-    store = runs.Store(Path(folder or home() / "runs").absolute(), Adder)
+    store = runs.Store(Path(folder or home() / "records" / "runs").absolute(), Adder)
     found = {config: store.read(config) for config in dict.fromkeys(configs)}
     for config in (c for c in found if found[c]):
         store.tidy(config)  # a kill may have come between a record and this

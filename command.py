@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from flint import fmpz
 
-import runs
+from addlab.engine import store as runs
 from addrnn import Adder, Config, Training, finish, one_thread, pick_device, sample, to_digits, to_text
 
 

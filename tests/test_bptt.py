@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 
 import addrnn
-import bptt
+from addlab.engine import bptt
 
 CELLS = "RNN", "LSTM", "GRU"
 

@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 import torch
 
-import certify
-import counterexample
+from addlab.certify import proof as certify
+from addlab.certify import search as counterexample
 from addrnn import Adder, Config, carry_add
-from counterexample import search
+from addlab.certify.search import search
 
 
 def handmade(tilt=None):

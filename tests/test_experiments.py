@@ -12,11 +12,11 @@ import papermill
 import pytest
 
 import addrnn
-import retrain
-import runs
-import verdicts
+from tools import retrain
+from addlab.engine import store as runs
+from addlab.study import claims as verdicts
 from addrnn import Config
-from runs import Run
+from addlab.engine.store import Run
 
 NOTEBOOKS = sorted((Path(addrnn.__file__).parent / "notebooks").glob("0[2-5]_*.ipynb"))
 
@@ -104,7 +104,7 @@ def test_verdicts_are_merged_claim_by_claim_in_the_claims_order(home):
     verdicts.record("C10", "fails", "ten")
     verdicts.record("C2", "holds", "two")
     verdicts.record("C10", "depends on the seed", "ten, again\n  and whole")
-    path = home / "figures" / "verdicts.json"
+    path = home / "records" / "verdicts.json"
     entries = json.loads(path.read_text())
     assert list(entries) == ["C2", "C10"]
     assert entries["C10"] == {"verdict": "depends on the seed", "evidence": "ten, again and whole"}
@@ -189,7 +189,7 @@ TINY = [Config(digit_len=3, batches=4, batch_size=5, test_batch_size=5, eval_eve
 def tiny(home, monkeypatch):
     monkeypatch.setattr(retrain, "experiments", lambda: {"one": TINY[:2], "two": TINY[1:]})
     monkeypatch.setattr(addrnn.workers, "Workers", lambda: ThreadPoolExecutor(1))  # seconds less
-    return runs.Store(home / "runs", addrnn.Adder)
+    return runs.Store(home / "records" / "runs", addrnn.Adder)
 
 
 def test_retrain_makes_what_is_missing_keeps_the_rest_and_verifies_it_bit_for_bit(tiny, capsys):

@@ -25,8 +25,8 @@ from conftest import ROOT
 from test_runs import TINY, same
 
 import addrnn
-import plots
-import runs
+from addlab.study import plots
+from addlab.engine import store as runs
 from command import main
 
 FOUR = [dataclasses.replace(TINY, batches=100, cell=cell, seed=seed, chains=0.5)
@@ -106,7 +106,7 @@ def test_kills_at_any_moment_leave_the_records_of_an_undisturbed_sweep(home, req
     done = 0
     for attempt in itertools.count():
         done += kill_until_finished(home / str(attempt), kills - done)
-        store = runs.Store(home / str(attempt) / "runs", addrnn.Adder)
+        store = runs.Store(home / str(attempt) / "records" / "runs", addrnn.Adder)
         assert all(same(store.read(run.config), run) for run in undisturbed)
         assert_clean(store.folder, FOUR)
         if done >= kills:
@@ -115,7 +115,7 @@ def test_kills_at_any_moment_leave_the_records_of_an_undisturbed_sweep(home, req
 
 def kill_until_finished(home, most):
     """Start a sweep and kill it, again and again, `most` times at most, until it comes to its end; how often."""
-    finished, home = {}, home / "runs"
+    finished, home = {}, home / "records" / "runs"
     for kills in itertools.count():
         before = changed(home)
         process = start(FOUR, home.parent, one_core=random.random() < 0.7)
@@ -150,7 +150,7 @@ def changed(folder):
 
 
 def test_a_killed_worker_fails_its_run_alone_and_the_next_sweep_completes_it(home, one_thread_executor):
-    process, store = start([LONGER, TINY], home), runs.Store(home / "runs", addrnn.Adder)
+    process, store = start([LONGER, TINY], home), runs.Store(home / "records" / "runs", addrnn.Adder)
     wait_until(lambda: store.progress(LONGER))
     worker, = (p for p in psutil.Process(process.pid).children() if "spawn_main" in " ".join(p.cmdline()))
     worker.kill()
@@ -179,7 +179,7 @@ resource.setrlimit(resource.RLIMIT_AS, (size, resource.RLIM_INFINITY))
 {ORDER}"""
     assert resource.getrlimit(resource.RLIMIT_AS)[0] == resource.RLIM_INFINITY
     big = dataclasses.replace(TINY, batches=1, batch_size=200_000, hidden=64)
-    process, store = start([big, TINY], home, limited), runs.Store(home / "runs", addrnn.Adder)
+    process, store = start([big, TINY], home, limited), runs.Store(home / "records" / "runs", addrnn.Adder)
     _, errors = process.communicate()
     assert process.returncode == 1
     assert re.fullmatch(rf"RuntimeError: {store.name(big)}: .*(allocate|memory).*", last_line(errors)), errors
@@ -209,7 +209,7 @@ def fill(disk, free):
 
 def test_a_run_that_finds_no_room_fails_alone_and_the_next_sweep_completes_it(disk, one_thread_executor):
     filler = fill(disk, free=64 * 2**10)
-    store = runs.Store(disk / "runs", addrnn.Adder)
+    store = runs.Store(disk / "records" / "runs", addrnn.Adder)
     with pytest.raises(RuntimeError, match=rf"^{store.name(BIG)}: .*No space left on device[^\n]*$"):
         addrnn.sweep([BIG, TINY], one_thread_executor, store.folder)
     assert store.read(TINY) and not store.read(BIG)
@@ -222,16 +222,16 @@ def test_a_run_that_finds_no_room_fails_alone_and_the_next_sweep_completes_it(di
 def test_no_room_for_checkpoints_stops_no_run(disk, one_thread_executor, monkeypatch):
     fill(disk, free=200 * 2**10)
     monkeypatch.setattr(addrnn, "CHECKPOINT_SECONDS", 0)
-    assert same(addrnn.sweep([BIG], one_thread_executor, disk / "runs")[0], addrnn.train(BIG))
-    assert_clean(disk / "runs", [BIG])
+    assert same(addrnn.sweep([BIG], one_thread_executor, disk / "records" / "runs")[0], addrnn.train(BIG))
+    assert_clean(disk / "records" / "runs", [BIG])
 
 
 def test_a_full_disk_is_one_line_before_any_training(disk, one_thread_executor):
-    (disk / "runs" / ".unfinished").mkdir(parents=True)
+    (disk / "records" / "runs" / ".unfinished").mkdir(parents=True)
     fill(disk, free=0)
     with pytest.raises(OSError, match=r"^run store: got '.*runs', No space left on device; allowed is [^\n]+$"):
-        addrnn.sweep([TINY], one_thread_executor, disk / "runs")
-    assert not list((disk / "runs" / ".unfinished").iterdir())
+        addrnn.sweep([TINY], one_thread_executor, disk / "records" / "runs")
+    assert not list((disk / "records" / "runs" / ".unfinished").iterdir())
 
 
 def test_a_read_only_disk_gives_its_records_and_one_line_for_the_rest(disk, one_thread_executor, monkeypatch, capsys):
@@ -240,7 +240,7 @@ def test_a_read_only_disk_gives_its_records_and_one_line_for_the_rest(disk, one_
     subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
     assert same(addrnn.sweep([TINY], one_thread_executor)[0], run)
     refusal = r": got '{}', Read-only file system; allowed is a folder that can be written$"
-    with pytest.raises(OSError, match="^run store" + refusal.format(disk / "runs")):
+    with pytest.raises(OSError, match="^run store" + refusal.format(disk / "records" / "runs")):
         addrnn.sweep([TINY, BIG], one_thread_executor)
     with pytest.raises(OSError, match="^figures" + refusal.format(disk / "figures")):
         plots.save(plots.figure("Nowhere to go")[0], "nowhere")
@@ -270,7 +270,7 @@ def test_two_sweeps_at_once_train_each_run_once(home):
     assert printed[0][0].splitlines() == printed[1][0].splitlines()[::-1]  # seconds: each run was trained once
     found = addrnn.sweep(FOUR)
     assert all(same(run, addrnn.train(run.config)) for run in found)
-    assert_clean(home / "runs", FOUR)
+    assert_clean(home / "records" / "runs", FOUR)
 
 
 def test_threads_of_one_process_train_the_same_runs(home):
@@ -313,7 +313,7 @@ def shown(notebook):
 def test_dask_does_the_runs_of_a_killed_worker_elsewhere(home, monkeypatch):
     distributed = pytest.importorskip("distributed")
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    configs, store = [LONGER, *FOUR], runs.Store(home / "runs", addrnn.Adder)
+    configs, store = [LONGER, *FOUR], runs.Store(home / "records" / "runs", addrnn.Adder)
     with (distributed.LocalCluster(n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None)
           as cluster, distributed.Client(cluster) as client):
         processes, killed = client.run(os.getpid), []

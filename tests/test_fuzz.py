@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from test_runs import TINY, same
 
 import addrnn
-import runs
+from addlab.engine import store as runs
 
 TYPES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I8": 1, "U8": 1, "BOOL": 1, "C64": 8}
 TYPES |= {"F8_E4M3": 1, "F4": 1, "X": 1}
@@ -34,7 +34,7 @@ def run():
 
 @pytest.fixture
 def store(home, run):
-    store = runs.Store(home / "runs", addrnn.Adder)
+    store = runs.Store(home / "records" / "runs", addrnn.Adder)
     store.make_ready()
     store.write(run)
     return store

@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-import plots
+from addlab.study import plots
 
 DRAW = """
 import numpy as np, plots

@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 import torch
 
-import certify
-import checker
-import runs
+from addlab.certify import proof as certify
+from addlab.certify import checker
+from addlab.engine import store as runs
 from addrnn import Adder, Config
 
 ROOT = Path(__file__).resolve().parent.parent
-PROVED = sorted(path for path in (ROOT / "proofs").glob("*.json") if path.with_suffix(".safetensors").exists())
+PROVED = sorted(path for path in (ROOT / "records" / "proofs").glob("*.json") if path.with_suffix(".safetensors").exists())
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +102,7 @@ def boxes_of(certificate):
 @pytest.mark.parametrize("layers, states", [(1, 1_000_000), (3, 100_000)])
 def test_states_inside_the_boxes_stay_inside_and_give_the_right_digit(layers, states):
     """The next states by NumPy in float64, from the equations; half of all entries at an end of their interval."""
-    path = ROOT / "proofs" / f"rnn_{layers}layer_seed0.json"
+    path = ROOT / "records" / "proofs" / f"rnn_{layers}layer_seed0.json"
     boxes = boxes_of(certify.Certificate.load(path))
     w = {name: t.double().numpy() for name, t in Adder.load(path.with_suffix(".safetensors")).state_dict().items()}
     rng = np.random.default_rng(0)
@@ -145,7 +145,7 @@ def test_float32_execution_stays_inside_the_boxes_and_is_right(path):
 
 
 def test_proved_network_adds_long_worst_cases_in_its_fast_form_too():
-    model = Adder.load(ROOT / "proofs" / "rnn_1layer_seed0.safetensors")
+    model = Adder.load(ROOT / "records" / "proofs" / "rnn_1layer_seed0.safetensors")
     nines = "9" * 20_000
     assert model.add_text(nines, "1") == "1" + "0" * 20_000
     assert model.add_text(nines, "0") == nines
@@ -295,7 +295,7 @@ def test_files_that_are_no_safetensors_are_rejected(weights, by_hand, check):
 # The checker and the command line
 
 def test_checker_shares_nothing_with_the_finder():
-    tree = ast.parse((ROOT / "checker.py").read_text())
+    tree = ast.parse((ROOT / "addlab" / "certify" / "checker.py").read_text())
     imported = {alias.name.split(".")[0] for node in ast.walk(tree) if isinstance(node, ast.Import)
                 for alias in node.names} | {node.module.split(".")[0] for node in ast.walk(tree)
                                             if isinstance(node, ast.ImportFrom)}

@@ -5,8 +5,8 @@ import re
 
 from conftest import ROOT
 
-import bench
-import verdicts
+from tools import bench
+from addlab.study import claims as verdicts
 
 README = (ROOT / "README.md").read_text()
 
@@ -16,7 +16,7 @@ def test_verdicts_in_readme_are_those_of_the_notebooks():
 
 
 def test_times_in_readme_are_those_that_bench_left():
-    measured = json.loads((ROOT / "bench.json").read_text())
+    measured = json.loads((ROOT / "records" / "bench.json").read_text())
     lines = [bench.line(measured["rows"][i : i + 4]) for i in range(0, len(measured["rows"]), 4)]
     assert len(lines) == len(bench.FULL) and "\n".join([bench.HEAD, *lines]) in README
     assert len(measured["profiles"]) == len(bench.PROFILED) and bench.parts_table(measured["profiles"]) in README

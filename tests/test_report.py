@@ -18,10 +18,10 @@ from IPython.display import SVG
 from nbformat import v4
 
 import addrnn
-import report
-import widget
+from tools import report
+from addlab.study import widget
 
-ROOT = Path(report.__file__).parent
+ROOT = Path(report.__file__).parents[1]
 COMMITTED = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 FIRST = [
@@ -226,7 +226,7 @@ def test_first_page_tells_question_headline_verdicts_and_chapters(sample, real):
     assert "<h1>The *title* &amp; more</h1>" in text and "<strong>so</strong>" in text
     assert base64.b64encode((sample / "figures/seen.svg").read_bytes()).decode() in text
     text = (real / "index.html").read_text("utf-8")
-    for claim, entry in json.loads((ROOT / "figures/verdicts.json").read_text("utf-8")).items():
+    for claim, entry in json.loads((ROOT / "records/verdicts.json").read_text("utf-8")).items():
         assert re.search(rf"<td[^>]*>{claim}</td>.*?<strong>{entry['verdict']}</strong>", text, re.DOTALL), claim
     assert {"addrnn.pdf", *(f"{path.stem}.html" for path in COMMITTED)} <= set(Page(real / "index.html").links)
 

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 import addrnn
-import runs
+from addlab.engine import store as runs
 
 TINY = addrnn.Config(digit_len=3, layers=1, batches=30, eval_every=10, batch_size=20, test_batch_size=20, hidden=8,
                      embedding=4)
@@ -30,7 +30,7 @@ def same(one, two):
 
 @pytest.fixture
 def store(home):
-    store = runs.Store(home / "runs", addrnn.Adder)
+    store = runs.Store(home / "records" / "runs", addrnn.Adder)
     store.make_ready()
     return store
 
@@ -68,11 +68,11 @@ def test_sweep_gives_runs_in_order_and_trains_none_twice(home):
     found = addrnn.sweep([SEVERAL[1], SEVERAL[0], SEVERAL[1]])
     assert [run.config.seed for run in found] == [1, 0, 1]
     assert same(found[1], addrnn.train(SEVERAL[0]))
-    before = {p.name: p.stat().st_mtime_ns for p in (home / "runs").glob("*")}
+    before = {p.name: p.stat().st_mtime_ns for p in (home / "records" / "runs").glob("*")}
     again = addrnn.sweep(SEVERAL[:2])
     assert same(again[0], found[1])
-    assert before == {p.name: p.stat().st_mtime_ns for p in (home / "runs").glob("*")}
-    assert not list((home / "runs" / ".unfinished").iterdir())
+    assert before == {p.name: p.stat().st_mtime_ns for p in (home / "records" / "runs").glob("*")}
+    assert not list((home / "records" / "runs" / ".unfinished").iterdir())
 
 
 def test_sweep_takes_any_executor(home):
@@ -91,7 +91,7 @@ def test_runs_that_differ_in_batches_alone_are_trained_once(home, monkeypatch, l
     assert all(map(same, found, alone))
     own = alone[1], alone[2]  # 25 ends between evaluations, so it is on no other's way
     assert len(steps) == sum(len(run.loss) for run in own)
-    assert not list((home / "runs" / ".unfinished").iterdir())
+    assert not list((home / "records" / "runs" / ".unfinished").iterdir())
 
 
 def test_a_shorter_run_that_a_checkpoint_has_passed_is_trained_on_its_own(store):
@@ -108,7 +108,7 @@ def test_a_run_that_fails_is_named_and_the_others_go_on(home):
     impossible = dataclasses.replace(TINY, batch_size=10**12)
     with pytest.raises(RuntimeError) as failed:
         addrnn.sweep([SEVERAL[0], impossible, SEVERAL[1]])
-    store = runs.Store(home / "runs", addrnn.Adder)
+    store = runs.Store(home / "records" / "runs", addrnn.Adder)
     assert len(str(failed.value).splitlines()) == 1 and str(failed.value).startswith(store.name(impossible) + ": ")
     assert store.read(SEVERAL[0]) and store.read(SEVERAL[1])
 
@@ -135,7 +135,7 @@ def test_ctrl_c_stops_cleanly_and_keeps_what_is_done(home):
              "addrnn.sweep([c, dataclasses.replace(c, batches=10**6), dataclasses.replace(c, batches=10**6, seed=1)])")
     process = subprocess.Popen([sys.executable, "-c", order], stderr=subprocess.PIPE, text=True,
                                start_new_session=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
-    unfinished = home / "runs" / ".unfinished"
+    unfinished = home / "records" / "runs" / ".unfinished"
     until = time.monotonic() + 60
     while time.monotonic() < until and len(list(unfinished.glob("*.progress"))) < 2:
         time.sleep(0.1)
@@ -220,7 +220,7 @@ def test_a_damaged_checkpoint_is_named_and_the_run_starts_anew(home, store, faul
 
 def test_damaged_records_are_trained_again(home):
     first = addrnn.sweep([TINY])[0]
-    path = next((home / "runs").glob("*.json"))
+    path = next((home / "records" / "runs").glob("*.json"))
     path.write_bytes(path.read_bytes()[:50])
     with pytest.warns(UserWarning, match="trained again"):
         assert same(addrnn.sweep([TINY])[0], first)
@@ -251,11 +251,11 @@ def test_a_worker_ends_with_its_parent(home):
     order = (f"import addrnn; addrnn.sweep([addrnn.Config(**{dataclasses.asdict(TINY) | {'batches': 10**6}})])")
     process = subprocess.Popen([sys.executable, "-c", order], env=os.environ | {"OMP_NUM_THREADS": "1"})
     until = time.monotonic() + 60
-    while time.monotonic() < until and not list((home / "runs" / ".unfinished").glob("*.progress")):
+    while time.monotonic() < until and not list((home / "records" / "runs" / ".unfinished").glob("*.progress")):
         time.sleep(0.1)
     process.kill()
     process.wait()
-    lock = runs.Store(home / "runs", addrnn.Adder).lock(dataclasses.replace(TINY, batches=10**6))
+    lock = runs.Store(home / "records" / "runs", addrnn.Adder).lock(dataclasses.replace(TINY, batches=10**6))
     lock.acquire(timeout=10)  # free as soon as the worker is gone
     lock.release()
 

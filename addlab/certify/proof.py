@@ -18,11 +18,11 @@ import numpy as np
 import torch
 from torch.nn.functional import cross_entropy
 
-import checker
-import runs
+from addlab.certify import checker
+from addlab.engine import store as runs
 from addrnn import Adder, Config, one_thread
 from command import check_writable, number
-from counterexample import counterexample  # noqa: F401, certify.counterexample is where others look for it
+from addlab.certify.search import counterexample  # noqa: F401, certify.counterexample is where others look for it
 
 CARRY_IN = torch.tensor([0] * 200 + [1] * 100)  # of the 300 cases: from the start, from carry 0, from carry 1
 A, B = torch.arange(100).repeat(3) // 10, torch.arange(100).repeat(3) % 10

@@ -1,7 +1,7 @@
 """Judging claims from runs: when accuracy settles, which setting is better for which seed, and what that says.
 
 A claim about an ordering or an event is looked for in every seed on its own. It **holds** if it is so in all of them,
-**fails** if in none, and else **depends on the seed**. Verdicts are kept in figures/verdicts.json.
+**fails** if in none, and else **depends on the seed**. Verdicts are kept in records/verdicts.json.
 """
 
 import itertools
@@ -12,8 +12,8 @@ import numpy as np
 from IPython.display import Markdown
 
 import addrnn
-import plots
-import runs
+from addlab.study import plots
+from addlab.engine import store as runs
 
 CLAIMS = {
     "C1": "10 digits: accuracy becomes good enough between batches 100 and 200, and is 1 at every evaluation after 200",
@@ -140,7 +140,7 @@ def parameters(run):
 
 def only_recorded(configs):
     """The runs among these configs that have a record: for what is too long to be trained while one reads."""
-    store = runs.Store(addrnn.home() / "runs", addrnn.Adder)
+    store = runs.Store(addrnn.home() / "records" / "runs", addrnn.Adder)
     return [run for run in map(store.read, configs) if run]
 
 
@@ -181,7 +181,7 @@ def table(head, rows):
 # The verdicts of the report
 
 def record(claim, verdict, evidence):
-    """Keep the verdict on a claim, with its evidence in one line, in figures/verdicts.json; returns it to be shown.
+    """Keep the verdict on a claim, with its evidence in one line, in records/verdicts.json; returns it to be shown.
 
     Other claims' entries stay as they are. Raises ValueError for an unknown claim or word, OSError where the folder
     cannot be written.
@@ -190,17 +190,17 @@ def record(claim, verdict, evidence):
         raise ValueError(f"claim: got {claim!r}, allowed is one of {' '.join(CLAIMS)}")
     if verdict not in WORDS:
         raise ValueError(f"verdict: got {verdict!r}, allowed is one of {', '.join(WORDS)}")
-    with runs.locked(addrnn.home() / "runs", "verdicts"):
+    with runs.locked(addrnn.home() / "records" / "runs", "verdicts"):
         entries = entries_so_far() | {claim: {"verdict": verdict, "evidence": " ".join(evidence.split())}}
         text = json.dumps({name: entries[name] for name in CLAIMS if name in entries}, indent=1, ensure_ascii=False)
-        plots.write("verdicts.json", (text + "\n").encode())
+        runs.write_whole(addrnn.home() / "records" / "verdicts.json", (text + "\n").encode())
     return Markdown(f"**{claim} {verdict if verdict != 'not tested' else 'is not tested'}.** {evidence}")
 
 
 def entries_so_far():
     """{claim: {"verdict", "evidence"}} of what has been recorded so far."""
     try:
-        return json.loads((addrnn.home() / "figures" / "verdicts.json").read_bytes())
+        return json.loads((addrnn.home() / "records" / "verdicts.json").read_bytes())
     except FileNotFoundError:
         return {}
 

@@ -24,7 +24,7 @@ from pathlib import Path
 import torch
 
 import addrnn
-import runs
+from addlab.engine import store as runs
 
 ENGINES = {"reference": "autograd", "bptt": "bptt"}
 BLOCKS = {"RNN": 1, "LSTM": 4, "GRU": 3}  # hidden x hidden blocks of a cell's weight matrix
@@ -172,7 +172,7 @@ def main():
     print(parts_table(profiles), flush=True)
     if not quick:
         result = dict(torch=torch.__version__, batch_size=200, rows=rows, profiles=profiles)
-        runs.write_whole(Path(__file__).with_name("bench.json"), (json.dumps(result, indent=1) + "\n").encode())
+        runs.write_whole(Path(__file__).parents[1] / "records" / "bench.json", (json.dumps(result, indent=1) + "\n").encode())
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ import sys
 import tempfile
 
 import addrnn
-import runs
+from addlab.engine import store as runs
 from addrnn import SEEDS, Config
 
 FEW_SEEDS = (0, 1, 2)
@@ -131,7 +131,7 @@ def main(arguments=None):
     options = parser.parse_args(arguments)
     if options.verify is not None and options.verify < 1:
         parser.error(f"argument --verify: got {options.verify}, allowed is a whole number, 1 or more")
-    store = runs.Store(addrnn.home() / "runs", addrnn.Adder)
+    store = runs.Store(addrnn.home() / "records" / "runs", addrnn.Adder)
     wanted = list(dict.fromkeys(config for name in options.only for config in known[name]))
     if options.verify:
         return min(1, verify(store, wanted, options.verify))

@@ -11,11 +11,11 @@ from pathlib import Path
 import torch
 from torch.nn.utils import parametrize
 
-import certify
-import runs
+from addlab.certify import proof as certify
+from addlab.engine import store as runs
 from addrnn import Adder, Config
 
-HERE = Path(__file__).resolve().parent
+HERE = Path(__file__).resolve().parents[1] / "records" / "proofs"
 WIDE, NARROW = 32, 8
 CASES = [dict(hidden=h, embedding=WIDE) for h in (64, 32, 24, 16)]
 CASES += [dict(hidden=h, embedding=NARROW) for h in (64, 32, 24, 16)]

@@ -12,7 +12,7 @@ other. The model is wrong where it is not above zero. Three walks:
 What is found is shortened, and counts only if `Adder.add` gets it wrong against whole-number arithmetic.
 
 Beside it the plainer question of how far a model gets: `first_wrong` on pairs of the `KINDS`. `recall` keeps
-results in figures/carries.json; without that file all are measured anew.
+results in records/carries.json; without that file all are measured anew.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ import torch
 from flint import fmpz
 
 import addrnn
-import runs
+from addlab.engine import store as runs
 from addrnn import carry_add, to_text
 
 DIGITS = np.stack(np.divmod(np.arange(100), 10))  # [2, 100]: the two digits of each pair
@@ -259,17 +259,17 @@ def first_wrong(model, num1, num2):
 
 
 def recall(what, model, compute=None):
-    """The plain data of `compute()`, from figures/carries.json where `what` is told there of a model's weights.
+    """The plain data of `compute()`, from records/carries.json where `what` is told there of a model's weights.
 
     Without `compute`, None where it is not.
     """
     digest = hashlib.sha256(runs.tensor_bytes(model.state_dict())).hexdigest()[:16]
-    path = addrnn.home() / "figures" / "carries.json"
+    path = addrnn.home() / "records" / "carries.json"
     known = known_results(path).get(digest, {})
     if what not in known and compute:
         result = compute()
         path.parent.mkdir(parents=True, exist_ok=True)
-        with runs.locked(addrnn.home() / "runs", "carries"):
+        with runs.locked(addrnn.home() / "records" / "runs", "carries"):
             results = known_results(path)
             results[digest] = results.get(digest, {}) | {what: result}
             lines = [f"{json.dumps(key)}: {json.dumps(results[key], sort_keys=True)}" for key in sorted(results)]

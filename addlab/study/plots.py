@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, LogLocator, NullFormatter, NullLocator, StrMethodFormatter
 
 import addrnn
-import runs
+from addlab.engine import store as runs
 
 matplotlib.rcdefaults()  # not what a user's matplotlibrc says: the same bytes everywhere
 matplotlib.rcParams |= {
@@ -241,7 +241,7 @@ def write(name, data):
     """Write bytes as figures/`name`, whole or not at all; a file that holds them already is left alone."""
     path = folder() / name
     # Two notebooks may draw the same figure at once.
-    with one_line_refusal(path.parent), runs.locked(addrnn.home() / "runs", "figures"):
+    with one_line_refusal(path.parent), runs.locked(addrnn.home() / "records" / "runs", "figures"):
         if not path.exists() or path.read_bytes() != data:
             runs.write_whole(path, data)
 

@@ -18,10 +18,11 @@ from nbconvert.exporters import HTMLExporter, TemplateExporter
 from papermill.exceptions import PapermillExecutionError
 from traitlets.config import Config
 
-import verdicts
-from runs import write_whole
+from addlab.study import claims as verdicts
+from addlab.engine.store import write_whole
 
-ROOT = Path(__file__).resolve().parent
+ROOT = Path(__file__).resolve().parents[1]
+TOOLS = ROOT / "tools"
 
 
 # Notebooks
@@ -77,7 +78,7 @@ def tidy(notebook):
 def convert(texts, form):
     """Markdown texts as "html" or "typst", mathematics included, by one run of pandoc."""
     finish, options = {"html": (finish_html, ["--mathml"]),
-                       "typst": (finish_typst, [f"--lua-filter={ROOT / 'template/alt.lua'}"])}[form]
+                       "typst": (finish_typst, [f"--lua-filter={TOOLS / 'template/alt.lua'}"])}[form]
     text = pypandoc.convert_text("\n\nCELLBREAK\n\n".join(texts), form, format="gfm",
                                  extra_args=["--wrap=none", "--syntax-highlighting=none", *options])
     return [finish(part) for part in re.split(r"\s*(?:<p>)?CELLBREAK(?:</p>)?\s*", text)]
@@ -175,7 +176,7 @@ class Opening:
 def build(notebooks, readme, out):
     """Write the pages and the PDF of executed notebooks (paths, in order) into the folder `out`.
 
-    Verdicts come from figures/verdicts.json of `addrnn.home()`.
+    Verdicts come from records/verdicts.json of `addrnn.home()`.
     """
     chapters = [Chapter(path, number) for number, path in enumerate(notebooks, 1)]
     for before, after in pairwise(chapters):
@@ -190,7 +191,7 @@ def build(notebooks, readme, out):
 
 def html_pages(opening, chapters):
     """The pages by file name, as HTML."""
-    exporter = HTMLExporter(template_name="template", extra_template_basedirs=[str(ROOT)],
+    exporter = HTMLExporter(template_name="template", extra_template_basedirs=[str(TOOLS)],
                             filters={"sections": sections})
     pages = {f"{chapter.stem}.html": chapter.export(exporter, "html", chapters=chapters, here=chapter)
              for chapter in chapters}
@@ -203,7 +204,7 @@ def pdf_document(opening, chapters):
 
     Raises TypstError where it is not.
     """
-    exporter = TypstExporter(template_name="template", extra_template_basedirs=[str(ROOT)],
+    exporter = TypstExporter(template_name="template", extra_template_basedirs=[str(TOOLS)],
                              filters={"typst_string": typst_string})
     bodies = [chapter.export(exporter, "typst") for chapter in chapters]
     whole = exporter.environment.get_template("report.typ.j2")

@@ -1,0 +1,3 @@
+from addlab.certify.proof import main
+
+main()
