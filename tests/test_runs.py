@@ -43,7 +43,7 @@ def test_a_record_gives_back_its_run(store):
 
 
 def test_a_diverged_run_is_kept(store):
-    config = dataclasses.replace(TINY, lr=1e30)
+    config = dataclasses.replace(TINY, lr=1e38)
     store.write(run := addrnn.train(config))
     back = store.read(config)
     assert back.diverged and back.loss[:-1] == run.loss[:-1] and str(back.loss[-1]) == str(run.loss[-1])
@@ -80,7 +80,7 @@ def test_sweep_takes_any_executor(home):
         assert same(addrnn.sweep(SEVERAL[:1], executor)[0], addrnn.train(SEVERAL[0]))
 
 
-@pytest.mark.parametrize("lr", [1e-3, 1e30])  # the second diverges
+@pytest.mark.parametrize("lr", [1e-3, 1e38])  # the second diverges, whatever the processor: its weights times 64 overflow
 def test_runs_that_differ_in_batches_alone_are_trained_once(home, monkeypatch, lr):
     configs = [dataclasses.replace(TINY, lr=lr, batches=batches) for batches in (10, 30, 25, 20)]
     alone = [addrnn.train(config) for config in configs]
