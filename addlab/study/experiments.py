@@ -1,0 +1,96 @@
+"""Every run of the report, said once: what notebooks show, what `tools.retrain` trains, which weights are kept.
+
+Experiments stand in the order in which they are trained, so that whatever is there first says most: five seeds of the
+original's own settings, then longer numbers and what explains them, then more seeds, 5000 digits last.
+"""
+
+import itertools
+
+import addrnn
+from addlab.engine.store import Store
+from addrnn import Config
+
+LENGTHS = (10, 100, 1000, 5000)
+LAYERS = (1, 2, 3, 4)
+CELLS = ("RNN", "GRU", "LSTM")  # in the order in which the original ranks them
+RATES = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
+LAYER_WIDTHS = {1: 150, 2: 94, 3: 75, 4: 64}  # hidden sizes that give each depth the parameters of 4 layers of 64
+CELL_WIDTHS = {"RNN": 64, "GRU": 35, "LSTM": 29}  # and each cell, with 3 layers, those of an RNN of 64
+CHAINS = 0.5
+FIRST, MORE, MOST = range(5), range(5, 10), range(10, 20)  # seeds, in the order in which they are trained
+
+
+def configs(seeds=FIRST, **settings):
+    """Configs of all combinations of the listed values, one seed after the other; a single value needs no list."""
+    listed = {name: values if isinstance(values, tuple) else (values,) for name, values in settings.items()}
+    return [Config(**dict(zip(listed, values, strict=True)), seed=seed)
+            for seed in seeds for values in itertools.product(*listed.values())]
+
+
+def layers_and_cells(digit_len, seeds):
+    """The original's comparisons at one length: 1-4 layers, and the other cells with 3."""
+    return configs(seeds, digit_len=digit_len, layers=LAYERS) + configs(seeds, digit_len=digit_len, cell=CELLS[1:])
+
+
+def rates(seeds):
+    """Learning rates at 100 digits; 1e-4 is given twice the batches, to see whether patience helps."""
+    return configs(seeds, digit_len=100, lr=(1e-5, 1e-2, 1e-1)) + configs(seeds, digit_len=100, lr=1e-4, batches=2000)
+
+
+def cell_rates(seeds):
+    """Other rates for the other cells."""
+    return configs(seeds, digit_len=100, cell=CELLS[1:], lr=(1e-2, 1e-4, 1e-1), batches=500)
+
+
+EXPERIMENTS = {
+    "10-digits": layers_and_cells(10, FIRST) + configs(range(3), lr=(1e-5, 1e-4, 1e-2, 1e-1)),
+    "chains": configs(layers=(1, 3), chains=CHAINS, batches=(1000, 4000)),
+    "100-digits": layers_and_cells(100, FIRST),
+    "rates": rates(FIRST),
+    "1000-digits": configs(range(3), digit_len=1000),
+    "half-trained": configs([0], digit_len=1000, batches=(100, 150, 200)) + configs([1, 2], digit_len=1000, batches=200)
+    + configs([0], digit_len=5000, batches=200),
+    "equal-parameters": [c for layers, hidden in LAYER_WIDTHS.items() if layers < 4
+                         for c in configs(digit_len=100, layers=layers, hidden=hidden, batches=400)]
+    + [c for cell in CELLS[1:] for c in configs(digit_len=100, cell=cell, hidden=CELL_WIDTHS[cell], batches=600)],
+    "10-digits-20-seeds": layers_and_cells(10, [*MORE, *MOST]),
+    "cell-rates": cell_rates(range(2)),
+    "1000-layers": configs([0], digit_len=1000, layers=(1, 2, 4)),
+    "1000-cells": configs([0], digit_len=1000, cell=CELLS[1:], batches=400),
+    "5000-digits": configs([0], digit_len=5000),
+    # From here on more seeds of what is above.
+    "100-digits-10-seeds": layers_and_cells(100, MORE),
+    "1000-layers-more": configs([1, 2], digit_len=1000, layers=(1, 2, 4)),
+    "1000-cells-more": configs([1, 2], digit_len=1000, cell=CELLS[1:], batches=400),
+    "cell-rates-more": cell_rates([2, 3, 4]) + configs(range(2), digit_len=100, cell=CELLS[1:], lr=1e-5, batches=500),
+    "half-trained-more": configs([1, 2], digit_len=5000, batches=200)
+    + configs(range(3), digit_len=5000, layers=(1, 2, 4), batches=400),
+    "1000-rates": configs(range(3), digit_len=1000, lr=1e-2, batches=200),
+    "rates-10-seeds": rates(MORE),
+    "100-digits-20-seeds": layers_and_cells(100, MOST),
+    "1000-digits-10-seeds": configs(range(3, 10), digit_len=1000)
+    + configs([3, 4], digit_len=1000, layers=(1, 2, 4)),
+    "5000-layers": configs([0], digit_len=5000, layers=(4, 2, 1)),
+    "5000-more": configs([1, 2], digit_len=5000, layers=(3, 4, 2, 1)) + configs([3, 4], digit_len=5000),
+    "5000-cells": configs([0], digit_len=5000, cell=CELLS[1:], batches=400),
+}
+
+# What is done to a model after its training needs its weights; all other runs are read for their curves.
+WEIGHTS = frozenset(
+    configs(layers=(1, 3)) + EXPERIMENTS["chains"]                            # 01, 06: sums that go wrong, carries
+    + configs(digit_len=100, layers=LAYERS)                                   # 03: overfitting, memory of each layer
+    + EXPERIMENTS["half-trained"] + EXPERIMENTS["half-trained-more"]          # 02, 03: the start state
+    + EXPERIMENTS["1000-cells"] + EXPERIMENTS["1000-cells-more"]              # 04: the start state
+    + [config for config in EXPERIMENTS["rates"] if config.seed < 3]          # 05: how far the weights went
+)
+
+
+def keeps_weights(config):
+    """Whether a notebook reads the weights of this run, so that its record ships them."""
+    return config in WEIGHTS
+
+
+def recorded(configs):
+    """The runs among these configs that have a record, in order: a notebook never trains what takes long."""
+    store = Store(addrnn.home() / "records" / "runs", addrnn.Adder)
+    return [run for run in map(store.read, configs) if run]
