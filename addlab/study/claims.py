@@ -1,175 +1,105 @@
-"""Judging claims from runs: when accuracy settles, which setting is better for which seed, and what that says.
+"""The original's claims, and verdicts on them in six words that say how sure the seeds make us.
 
-A claim about an ordering or an event is looked for in every seed on its own. It **holds** if it is so in all of them,
-**fails** if in none, and else **depends on the seed**. Verdicts are kept in records/verdicts.json.
+A claim is asked of every seed: yes, no, or undecided (a tie, or runs too short to tell). With the 95 % interval of
+the share of yes among the decided (Wilson 1927):
+
+  holds, mostly holds   all, or some less than all, say yes, and the interval lies above one half
+  fails, mostly fails   none, or a few, say yes, and the interval lies below one half
+  mixed                 the interval holds one half, and two seeds or more say yes and two or more say no
+  not settled           too few seeds are decided to say any of these
+
+Verdicts are kept in records/verdicts.json. A claim with two halves has two of them.
 """
 
-import itertools
 import json
 import math
 
-import numpy as np
 from IPython.display import Markdown
 
 import addrnn
-from addlab.study import plots
-from addlab.engine import store as runs
+from addlab.engine import store
+from addlab.study import measures
 
 CLAIMS = {
-    "C1": "10 digits: accuracy becomes good enough between batches 100 and 200, and is 1 at every evaluation after 200",
-    "C2": "10 digits: the loss falls fastest in batches 0-400",
+    "C1a": "10 digits: the model becomes good enough to add exactly between batches 100 and 200",
+    "C1b": "… and after batch 200 test accuracy is constantly 1",
+    "C2": "10 digits: in batches 0-400 the loss falls fast",
     "C3": "the longer the numbers, the fewer batches the loss needs to fall",
     "C4": "… and the more batches accuracy needs to reach 1",
-    "C5": "100 digits: of 1-4 layers, 3 are best",
-    "C6": "5000 digits: 4 layers are best for accuracy, then 3, then 2; the loss curves hardly differ",
-    "C7": "… because more parameters overfit less",
+    "C5a": "100 digits: of 1-4 layers, 3 are best in the fall of the loss",
+    "C5b": "… and in accuracy",
+    "C6a": "5000 digits: 4 layers are best in accuracy, then 3, then 2",
+    "C6b": "… while the loss curves show no clear difference",
+    "C7": "… possibly because more parameters overfit less",
     "C8": "100 digits, 3 layers: RNN better than GRU better than LSTM",
-    "C9": "100 digits: learning rates 1e-5 and 1e-4 have not converged after 500 batches",
-    "C10": "100 digits: at learning rate 1e-1 the loss does not come down",
+    "C9": "100 digits: at learning rates 1e-5 and 1e-4 the model has not converged after 500 batches",
+    "C10a": "100 digits: at learning rate 1e-1 the loss does not come down",
+    "C10b": "… and the model does not converge",
 }
-WORDS = ("holds", "fails", "depends on the seed", "not tested")
-
-
-# From curves to numbers
-
-def settles(run, level, within=math.inf, of="accuracy"):
-    """The batch of the first evaluation from which accuracy is `level` or more at it and every later one; inf if none.
-
-    Only the first `within` batches are looked at. `of` may be "digit_accuracy".
-    """
-    settled = math.inf
-    for batch, accuracy in zip(run.eval_batch, getattr(run, of), strict=True):
-        if batch <= within:
-            settled = math.inf if accuracy < level else min(settled, batch)
-    return settled
-
-
-def reaches(run, level, within=math.inf):
-    """The batch of the first evaluation with accuracy `level` or more, inf if none in the first `within` batches."""
-    pairs = zip(run.eval_batch, run.accuracy, strict=True)
-    return min((batch for batch, accuracy in pairs if accuracy >= level and batch <= within), default=math.inf)
-
-
-def smooth(loss, over=10):
-    """(batches, mean loss of each `over` batches up to and with that batch); a rest at the end is left out."""
-    whole = len(loss) // over * over
-    return np.arange(over, whole + 1, over), np.asarray(loss[:whole]).reshape(-1, over).mean(axis=1)
-
-
-def falls_below(run, level, over=10, within=None):
-    """The batch by which the loss, mean over `over` batches, is first below `level`; inf if it never is."""
-    batches, loss = smooth(run.loss[:within], over)
-    return next((int(b) for b, x in zip(batches, loss, strict=True) if x < level), math.inf)
-
-
-def final_loss(run, over=50, within=None):
-    """Mean loss of the last `over` batches (of the first `within`)."""
-    return float(np.mean(run.loss[:within][-over:]))
-
-
-def by_seed(group, measure, **options):
-    """{seed: measure(run)} of some runs that differ in their seed alone."""
-    return {run.config.seed: measure(run, **options) for run in group}
-
-
-def middle(values):
-    """The median over seeds of {seed: value}."""
-    return float(np.median(list(values.values())))
-
-
-def rising(*values):
-    """{seed: whether the values rise strictly in the order given}, for the seeds that all of them have.
-
-    values: {seed: value}, one for each setting. Two that never came (inf) do not rise.
-    """
-    seeds = [seed for seed in values[0] if all(seed in v for v in values)]
-    return {seed: all(a[seed] < b[seed] for a, b in itertools.pairwise(values)) for seed in seeds}
-
-
-def ahead(values, best):
-    """{seed: whether the setting `best` comes strictly before each other}, for the seeds that all of them have.
-
-    values: {setting: {seed: value}}.
-    """
-    others = [rising(values[best], values[other]) for other in values if other != best]
-    shared = [seed for seed in values[best] if all(seed in found for found in values.values())]
-    return {seed: all(won[seed] for won in others) for seed in shared}
+SCALE = ("holds", "mostly holds", "mixed", "mostly fails", "fails", "not settled")
 
 
 def judge(found):
-    """The verdict on what was found true or false: {seed: bool}."""
-    if not found:
-        return "not tested"
-    return "holds" if all(found.values()) else "depends on the seed" if any(found.values()) else "fails"
+    """The verdict on what was found: {seed: True, False or None}."""
+    decided = [answer for answer in found.values() if answer is not None]
+    yes, no = sum(decided), len(decided) - sum(decided)
+    low, high = measures.wilson(yes, len(decided))
+    if low > 0.5:
+        return "mostly holds" if no else "holds"
+    if high < 0.5:
+        return "mostly fails" if yes else "fails"
+    return "mixed" if min(yes, no) >= 2 else "not settled"
 
 
-def explained(groups):
-    """Share of the variance of values by seed that lies between the groups: 1 is all setting, 0 all seed luck.
+def flips(found, main):
+    """One sentence: by which other measures the verdict by `main` changes.
 
-    groups: [{seed: value}], all finite. Adjusted for what chance alone would give (omega squared, at least 0).
+    found: {measure: {seed: True, False or None}}, `main` one of its measures.
     """
-    groups = [np.array(list(g.values()), float) for g in groups]
-    values = np.concatenate(groups)
-    between = sum(len(g) * (g.mean() - values.mean()) ** 2 for g in groups)
-    total = ((values - values.mean()) ** 2).sum()
-    freedom = len(groups) - 1, len(values) - len(groups)
-    if not total or not all(freedom):
-        return math.nan
-    within = (total - between) / freedom[1]
-    return max(0.0, (between - freedom[0] * within) / (total + within))
+    verdict, words = judge(found[main]), {measure: judge(answers) for measure, answers in found.items()}
+    side = {"mostly holds": "holds", "mostly fails": "fails"}
+    other = {}
+    for measure, word in words.items():
+        if side.get(word, word) != side.get(verdict, verdict):
+            other.setdefault(word, []).append(str(measure))
+    if not other:
+        return f"The same by all {len(words)} measures."
+    changed = "; ".join(f"**{word}** by {listing(names)}" for word, names in other.items())
+    return f"The same by {len(words) - sum(map(len, other.values()))} of {len(words)} measures; {changed}."
 
 
-def first_column(run, count=500):
-    """On fresh sums: shares of (sums right, right but for the first column, wrong digits that lie in that column).
-
-    The first column alone is read from the state before any digit.
-    """
-    num1, num2, total = addrnn.sample(count, run.config.digit_len, np.random.default_rng(4))
-    return first_column_of(run.model.predict(num1, num2) != total)
-
-
-def first_column_of(wrong):
-    """The shares of `first_column`, from which digits are wrong: bool [sums, digits]."""
-    return (~wrong.any(axis=1)).mean(), (~wrong[:, 1:].any(axis=1)).mean(), wrong[:, 0].sum() / max(1, wrong.sum())
-
-
-def parameters(run):
-    """How many numbers a run's model has learned."""
-    return sum(p.numel() for p in run.model.parameters())
-
-
-def only_recorded(configs):
-    """The runs among these configs that have a record: for what is too long to be trained while one reads."""
-    store = runs.Store(addrnn.home() / "records" / "runs", addrnn.Adder)
-    return [run for run in map(store.read, configs) if run]
+def listing(names):
+    """"a, b and c"; of more than four, the first and last alone: they are levels in order."""
+    if len(names) > 4:
+        return f"{len(names)} measures from {names[0]} to {names[-1]}"
+    return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
 
 
 # In words
 
-def spread(values, form="{:.0f}", never="never"):
-    """Median and range of values {seed: value}, as "median (least to most)"."""
-    def text(x):
-        return form.format(x) if math.isfinite(x) else never
-
-    if not values:
-        return "-"
-    least, most = text(min(values.values())), text(max(values.values()))
-    return text(middle(values)) if least == most else f"{text(middle(values))} ({least} to {most})"
+def share(found):
+    """"k of n seeds" of {seed: True, False or None}, and how many are undecided."""
+    decided = [answer for answer in found.values() if answer is not None]
+    undecided = len(found) - len(decided)
+    return (f"{sum(decided)} of {len(decided)} seed{'s' * (len(decided) != 1)}"
+            + f", {undecided} undecided" * bool(undecided))
 
 
-def spreads(values, form):
-    """`spread` of each part of values {seed: (part, part, …)}: a list."""
-    return [spread(dict(zip(values, part, strict=True)), form) for part in zip(*values.values(), strict=True)]
+def batches(value):
+    """A number of batches: "never" for inf, "-" for nan."""
+    return "-" if math.isnan(value) else f"{value:.0f}" if math.isfinite(value) else "never"
 
 
-def batch(number):
-    """A batch in words: "never" for inf."""
-    return f"{number:.0f}" if math.isfinite(number) else "never"
+def median(values):
+    """The median number of batches of {seed: batches}, in words."""
+    return batches(measures.median(values))
 
 
-def count(found):
-    """"k of n seeds" of what was found true or false: {seed: bool}."""
-    return f"{sum(found.values())} of {len(found)} seed{'s' * (len(found) != 1)}"
+def interval(value, low, high, form="{:.2f}"):
+    """"0.70 (0.66 to 0.75)"."""
+    value, low, high = (form.format(x) if math.isfinite(x) else "-" if math.isnan(x) else "∞"
+                        for x in (value, low, high))
+    return value if value == low == high else f"{value} ({low} to {high})"
 
 
 def table(head, rows):
@@ -180,25 +110,32 @@ def table(head, rows):
 
 # The verdicts of the report
 
-def record(claim, verdict, evidence):
-    """Keep the verdict on a claim, with its evidence in one line, in records/verdicts.json; returns it to be shown.
+def record(claim, found, sentence, evidence="", flips="", verdict=None):
+    """Keep the verdict on a claim in records/verdicts.json; returns it as Markdown, to be shown.
 
-    Other claims' entries stay as they are. Raises ValueError for an unknown claim or word, OSError where the folder
-    cannot be written.
+    found: {seed: True, False or None}, which `judge` judges unless a `verdict` is given. `sentence` says in plain words
+    what was found, `evidence` the numbers behind it, `flips` by which measures it changes. Other claims' entries stay.
+    Raises ValueError for an unknown claim or verdict, OSError where the folder cannot be written.
     """
+    verdict = verdict or judge(found)
     if claim not in CLAIMS:
         raise ValueError(f"claim: got {claim!r}, allowed is one of {' '.join(CLAIMS)}")
-    if verdict not in WORDS:
-        raise ValueError(f"verdict: got {verdict!r}, allowed is one of {', '.join(WORDS)}")
-    with runs.locked(addrnn.home() / "records" / "runs", "verdicts"):
-        entries = entries_so_far() | {claim: {"verdict": verdict, "evidence": " ".join(evidence.split())}}
+    if verdict not in SCALE:
+        raise ValueError(f"verdict: got {verdict!r}, allowed is one of {', '.join(SCALE)}")
+    sentence, evidence = " ".join(sentence.split()), " ".join(evidence.split())
+    entry = {"verdict": verdict, "sentence": sentence, "evidence": evidence, "seeds": [found[s] for s in sorted(found)],
+             "flips": flips}
+    with store.locked(addrnn.home() / "records" / "runs", "verdicts"):
+        entries = entries_so_far() | {claim: entry}
         text = json.dumps({name: entries[name] for name in CLAIMS if name in entries}, indent=1, ensure_ascii=False)
-        runs.write_whole(addrnn.home() / "records" / "verdicts.json", (text + "\n").encode())
-    return Markdown(f"**{claim} {verdict if verdict != 'not tested' else 'is not tested'}.** {evidence}")
+        store.write_whole(addrnn.home() / "records" / "verdicts.json", (text + "\n").encode())
+    seeds = f" ({share(found)})" if found else ""
+    details = "\n\n".join(filter(None, [evidence, flips]))
+    return Markdown(f"**{claim}: {verdict}{seeds}.** {sentence}" + f"\n\n{details}" * bool(details))
 
 
 def entries_so_far():
-    """{claim: {"verdict", "evidence"}} of what has been recorded so far."""
+    """{claim: {"verdict", "sentence", "evidence", "seeds", "flips"}} of what has been recorded so far."""
     try:
         return json.loads((addrnn.home() / "records" / "verdicts.json").read_bytes())
     except FileNotFoundError:
@@ -208,9 +145,9 @@ def entries_so_far():
 def summary():
     """All claims with their verdicts so far, as a Markdown table in text."""
     entries = entries_so_far()
-    rows = [[name, claim, f"**{entries[name]['verdict']}**", entries[name]["evidence"]]
+    rows = [[name, claim, f"**{entries[name]['verdict']}**", entries[name]["sentence"]]
             for name, claim in CLAIMS.items() if name in entries]
-    return table(["", "the original says", "verdict", "evidence"], rows).data
+    return table(["", "the original says", "verdict", "what we found"], rows).data
 
 
 if __name__ == "__main__":
