@@ -1,397 +1,560 @@
-"""Loss and exact gradients of an `Adder` by backpropagation through time, on kept buffers.
+"""Loss and exact gradients of an adder by backpropagation through time, and what it says: the same bits everywhere.
 
-Plain PyTorch spends most of a long batch outside arithmetic: on fresh memory, on a graph of a node for each
-operation, and on tanh. Four observations remove that; none of them is an approximation.
+A *tile* of twelve sequences walks through all columns of digits and back, layer by layer within a chunk of columns, so
+that weights and states stay in cache; tiles share nothing but the sums of gradients, which are added in one order,
+whatever the number of threads. Three observations save work; none of them is an approximation.
 
-1. *A skewed stack is one layer.* Let layer k work on position t - k while layer 0 works on position t. Every layer
-   of such a "slot" then needs only the slot before it, so a stack of L layers is one recurrent cell with state
-   [batch, L, hidden] and block bidiagonal weights, and one pointwise operation serves all layers.
-2. *tanh is a logistic function*, tanh(x) = 2 σ(2x) - 1, and σ is six times cheaper. The state is kept as
-   s = (h + 1) / 2 (RNN, GRU) or s = h / 2 (LSTM); the constants are folded into the weights once a batch.
-3. *There are only 100 digit pairs*, so embedding, input weights and biases of layer 0 are a table of 100 rows.
-4. *Folding is differentiable.* From the parameters to the folded weights (a few small matrices) autograd does the
-   work; from the folded weights to the loss, where the length is, the recurrences below do, forward and backward.
+1. *There are only 100 digit pairs*, so embedding, input weights and biases of layer 0 fold into a table of 100 rows.
+2. *Only the state before is waited for*, so all else that a layer needs is one product for a whole chunk.
+3. *States can be had again*: past KEPT bytes a thread, the walk back recomputes them in segments, bit for bit.
+
+Arrays are flat and in float32; `hidden` below is padded to whole lanes, by units that stay at zero. The walk's order of
+sums is part of what VERSION names: any change of it changes the bits of every run.
 """
 
+import functools
+import itertools
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+import numpy as np
 import torch
-from torch.nn.functional import embedding, linear, pad
+from numba import njit
 
-CHUNK_BYTES = 2 << 20  # states of one chunk of slots: what stays in cache
-KEPT_BYTES = 4 << 30  # what the forward walk may keep for the backward walk; past it, segments are recomputed
+from addlab.engine import cells
+from addlab.engine.lanes import (
+    OPTIONS,
+    WIDTH,
+    address,
+    ahead,
+    aligned,
+    exp,
+    fill,
+    first_lane,
+    kernel,
+    lane_max,
+    lane_sum,
+    load,
+    log1p,
+    maximum,
+    multiply,
+    store,
+)
 
-sigmoid_backward = torch.ops.aten.sigmoid_backward.grad_input
+VERSION = 1
+ROWS = 12  # sequences of a tile: two blocks of six rows
+KEPT = 224 << 20  # bytes of states that a thread may keep
 
 
-class RNN:
-    """s' = σ(z), with h = 2s - 1.
+class Shape(NamedTuple):
+    """Sizes of a network, padded to whole lanes: hidden, embedding; `width` of z, `reached` of it by each input."""
 
-    Backward: dz = ds' s' (1 - s').
+    cell: int
+    layers: int
+    hidden: int
+    embedding: int
+    width: int
+    reached: int
+    free: int  # width - reached: where in z that begins which the state reaches
+
+
+class Net(NamedTuple):
+    """The weights as the walk reads them: `own` from a layer's state before, `into` from the layer below (for layer 0,
+    `first`, from the embedding of each number); `_t` are the same, transposed."""
+
+    embedding: np.ndarray   # [10, embedding]
+    first: np.ndarray       # [2 numbers, embedding, reached]
+    first_t: np.ndarray     # [2 numbers, reached, embedding]
+    own: np.ndarray         # [layers, hidden, reached]
+    own_t: np.ndarray       # [layers, reached, hidden]
+    into: np.ndarray        # [layers, hidden, reached], of layer 0 zero
+    into_t: np.ndarray      # [layers, reached, hidden]
+    dense: np.ndarray       # [hidden, 16], ten of them used
+    dense_t: np.ndarray     # [10, hidden]
+    dense_bias: np.ndarray  # [16]
+    bias: np.ndarray        # [layers, width]
+    table: np.ndarray       # [100 digit pairs, width], layer 0's biases included
+
+
+class Tape(NamedTuple):
+    """What the walk forward leaves of one segment for the walk back, and room to work."""
+
+    h: np.ndarray  # [layers, columns + 1, rows, hidden], the state before the first column in front
+    c: np.ndarray  # the same of the cell state; LSTM only
+    z: np.ndarray  # [layers, columns, rows, width]: gates; LSTM and GRU only
+    columns: int
+
+
+def whole(count):
+    """A count rounded up to whole lanes."""
+    return -(-count // WIDTH) * WIDTH
+
+
+@njit(**OPTIONS)
+def zeros(count):
+    memory = aligned(count)
+    memory[:] = np.float32(0)
+    return memory
+
+
+@njit(**OPTIONS)
+def copy(source, to, count):
+    for i in range(0, count, WIDTH):
+        store(to, i, load(source, i))
+
+
+@njit(**OPTIONS)
+def add(source, to, count):
+    for i in range(0, count, WIDTH):
+        store(to, i, load(to, i) + load(source, i))
+
+
+@njit(**OPTIONS)
+def add_rows(source, to, rows, width):
+    """Add the sum of all rows."""
+    for j in range(0, width, WIDTH):
+        total = load(to, j)
+        for row in range(rows):
+            total = total + load(source, row * width + j)
+        store(to, j, total)
+
+
+# A one-hot row for each digit, and a row of ten ones.
+IDENTITY = np.concatenate((np.eye(10, WIDTH), np.eye(10, WIDTH).sum(0, keepdims=True))).astype(np.float32).ravel()
+
+
+@njit(**OPTIONS)
+def score(logits, target, rows, begin, columns, share, missed, ratios, identity):
+    """Turn logits [columns * rows, 16] into the gradient of `share` times their cross-entropy; returns the summed loss.
+
+    With p of the right digit and q of the others, both relative to the largest, the loss is log(1 + q / p): exact also
+    where it is small. `missed` counts each row's wrong digits; `ratios` is room to work.
     """
-
-    blocks, reach = 1, 1  # blocks of pre-activations a layer; how many of them each of its two inputs reaches
-    scale, shift = (2,), -1  # of each block, for tanh; of the state, h = 2s + shift
-    states, kept = "s", 1  # names of the states; tensors of their size kept of every slot
-
-    def buffers(self, new, slots, *shape):
-        s = new("s", slots + 1, *shape)
-        return {"s": s, "z": s[1:]}  # z becomes s' in place
-
-    def gradient_buffers(self, new, slots, *shape):
-        ds = new("ds", slots + 1, *shape)
-        return {"ds": ds, "dz": ds[1:]}
-
-    def forward_views(self, s, z):
-        return (z,)
-
-    def forward(self, z):
-        z.sigmoid_()
-
-    def backward_views(self, s, z, ds, dz):
-        return z, dz
-
-    def backward(self, s, ds):
-        sigmoid_backward(ds, s, grad_input=ds)
+    both = columns * rows
+    both_whole = (both + WIDTH - 1) // WIDTH * WIDTH
+    ratios[:] = np.float32(0)  # q / p of each digit, then how far p was beyond what exp takes
+    ten, least = load(address(identity, 10 * WIDTH), 0), fill(-60.0)
+    for i in range(both):
+        row, here = i % rows, ahead(logits, i * WIDTH)
+        if row >= len(target):
+            store(here, 0, fill(0.0))
+            continue
+        z, right = load(here, 0), load(address(identity, target[row, begin + i // rows] * WIDTH), 0)
+        z = z - lane_max(z)
+        scores = exp(maximum(z, least)) * ten
+        others = scores - scores * right
+        p, q, behind = lane_sum(scores * right), lane_sum(others), lane_sum(z * right)
+        ratios[i] = first_lane(q / p)
+        ratios[both_whole + i] = first_lane(maximum(behind, least) - behind)
+        missed[row] += first_lane(behind) < 0
+        store(here, 0, (others - right * q) / (p + q) * fill(share))
+    loss = fill(0.0)
+    for i in range(0, both, WIDTH):
+        loss = loss + (log1p(load(address(ratios, i), 0)) + load(address(ratios, both_whole + i), 0))
+    return float(first_lane(lane_sum(loss)))
 
 
-class LSTM:
-    """i, f, g, o = σ(z);  c' = f c + i (g - ½);  q = σ(4c');  s' = o (q - ½), with h = 2s and 2c the usual cell state.
+class Layout:
+    """Where each parameter stands in the arrays of a Net, and where its gradient comes from, as tables of positions."""
 
-    Backward: do = ds' (q - ½);  dc' += 4 ds' o q (1 - q);  di = dc' (g - ½);  df = dc' c;  dg = dc' i;  dc = dc' f;
-    then dz is d(i, f, g, o) through σ.
+    def __init__(self, model):
+        cell = cells.CELLS[{"RNN_TANH": "RNN"}.get(model.rnn.mode, model.rnn.mode)]
+        layers, units, digit_size = model.rnn.num_layers, model.rnn.hidden_size, model.embed_layer.embedding_dim
+        hidden, embedding = whole(units), whole(digit_size)
+        width, reached = cells.BLOCKS[cell] * hidden, cells.REACH[cell] * hidden
+        self.shape = Shape(cell, layers, hidden, embedding, width, reached, width - reached)
+        self.units = units
+        size = sum(p.numel() for p in model.parameters())
+        zero, never = size, size + 1  # two more numbers: what pads, and what no padded digit's score exceeds
+
+        def padded(positions, *shape):
+            out = np.full(shape, zero)
+            out[tuple(map(slice, positions.shape))] = positions
+            return out
+
+        def by_block(positions, blocks, count, columns):
+            """Torch's gates [gates * units, n] as blocks of a z [count, hidden, columns]."""
+            out = np.full((count, hidden, columns), zero)
+            gates = positions.reshape(-1, units, positions.shape[1])
+            for block, gate in zip(blocks, gates, strict=True):
+                out[block] = padded(gate, hidden, columns)
+            return out.reshape(count * hidden, columns)
+
+        names, at = {}, 0
+        for name, p in model.named_parameters():
+            names[name] = np.arange(at, at + p.numel()).reshape(p.shape)
+            at += p.numel()
+        inputs, states = cells.INPUT_BLOCKS[cell], range(cells.REACH[cell])
+        shifted = [self.shape.free // hidden + block for block in states]
+        w_in, w, b_in, b = ([names[f"rnn.{part}_l{k}"] for k in range(layers)]
+                            for part in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"))
+        first_t = [by_block(half, inputs, cells.REACH[cell], embedding)
+                   for half in (w_in[0][:, :digit_size], w_in[0][:, digit_size:])]
+        into_t = [np.full((reached, hidden), zero), *(by_block(m, inputs, cells.REACH[cell], hidden) for m in w_in[1:])]
+        own_t = [by_block(m, states, cells.REACH[cell], hidden) for m in w]
+        biases = [[by_block(v[:, None], blocks, cells.BLOCKS[cell], 1)[:, 0] for v in vectors]
+                  for vectors, blocks in ((b_in, inputs), (b, shifted))]
+        first_t, into_t, own_t, biases = map(np.array, (first_t, into_t, own_t, biases))
+        dense_t = padded(names["dense.weight"], 10, hidden)
+        dense_bias = padded(names["dense.bias"], WIDTH)
+        dense_bias[10:] = never
+
+        def turned(matrices):
+            return matrices.transpose(0, 2, 1)
+
+        dense = padded(dense_t.T, hidden, WIDTH)
+        self.arrays = [padded(names["embed_layer.weight"], 10, embedding), turned(first_t), first_t, turned(own_t),
+                       own_t, turned(into_t), into_t, dense, dense_t, dense_bias, biases[0], biases[1]]
+        self.ends = list(itertools.accumulate(a.size for a in self.arrays))
+        self.packed = np.concatenate([a.ravel() for a in self.arrays])
+        # Gradients stand as `gradient_places` says; the table's are those of layer 0's biases, too.
+        self.sources = np.zeros(size, np.int64)
+        _, *starts, self.length = gradient_places(self.shape)
+        for start, array in zip(starts, (biases[0], biases[1], turned(own_t), turned(into_t), dense, dense_bias,
+                                         turned(first_t), self.arrays[0]), strict=True):
+            used = array.ravel() < size
+            self.sources[array.ravel()[used]] = start + np.flatnonzero(used)
+
+    def net(self, parameters):
+        """The Net of a model's parameters."""
+        flat = np.concatenate([p.detach().numpy().ravel() for p in parameters] + [PADDING])
+        packed = aligned(len(self.packed))
+        np.take(flat, self.packed, out=packed)
+        *arrays, bias_in, bias = np.split(packed, self.ends[:-1])
+        net = Net(*arrays, bias_in + bias, aligned(100 * self.shape.width))
+        fill_table(self.shape, net)
+        return net
+
+
+PADDING = np.array([0, -1e30], np.float32)
+
+
+@njit(**OPTIONS)
+def gradient_places(shape):
+    """Where in a tile's sums begin the gradients of table, bias (twice the same place), own, into, dense, its bias, and
+    behind what tiles sum, of first and embedding; and the length of it all."""
+    bias = 100 * shape.width
+    own = bias + shape.layers * shape.width
+    into = own + shape.layers * shape.hidden * shape.reached
+    dense = into + shape.layers * shape.hidden * shape.reached
+    dense_bias = dense + shape.hidden * WIDTH
+    first = dense_bias + WIDTH
+    embedding = first + 2 * shape.embedding * shape.reached
+    return 0, bias, bias, own, into, dense, dense_bias, first, embedding, embedding + 10 * shape.embedding
+
+
+@kernel
+def fill_table(shape, net):
+    """What each pair of digits and layer 0's biases give z: (E_a W_1 + E_b W_2) + bias."""
+    width, reached, embedding = shape.width, shape.reached, shape.embedding
+    shares, nothing = zeros(2 * 10 * reached), zeros(reached)
+    for number in range(2):
+        multiply(address(shares, number * 10 * reached), reached, address(nothing, 0), 0, address(net.embedding, 0),
+                 embedding, 1, address(net.first, number * embedding * reached), reached, 10, reached, embedding)
+    for pair in range(100):
+        here = address(net.table, pair * width)
+        a, b = address(shares, pair // 10 * reached), address(shares, (10 + pair % 10) * reached)
+        copy(address(net.bias, 0), here, width)
+        for j in range(0, reached, WIDTH):
+            store(here, j, load(a, j) + load(b, j) + load(here, j))
+
+
+@kernel
+def join(shape, net, sums):
+    """The sum of all tiles' gradients, those of the table carried on to biases, input weights and embedding."""
+    width, reached, embedding = shape.width, shape.reached, shape.embedding
+    _, bias_at, _, _, _, _, _, first_at, embedding_at, length = gradient_places(shape)
+    joined, shares, nothing = zeros(length), zeros(2 * 10 * reached), zeros(reached)
+    for tile in range(len(sums)):
+        add(address(sums[tile], 0), address(joined, 0), first_at)
+    for pair in range(100):
+        gradient = address(joined, pair * width)
+        add(gradient, address(shares, pair // 10 * reached), reached)
+        add(gradient, address(shares, (10 + pair % 10) * reached), reached)
+        add(gradient, address(joined, bias_at), width)
+    digits = address(joined, embedding_at)
+    for number in range(2):
+        share, first = address(shares, number * 10 * reached), number * embedding * reached
+        multiply(address(joined, first_at + first), reached, address(nothing, 0), 0, address(net.embedding, 0), 1,
+                 embedding, share, reached, embedding, reached, 10)
+        multiply(digits, embedding, digits, embedding, share, reached, 1, address(net.first_t, first), embedding, 10,
+                 embedding, reached)
+    return joined
+
+
+# The walk
+
+@njit(**OPTIONS)
+def tape_of(shape, columns, rows):
+    states = shape.layers * (columns + 1) * rows * shape.hidden
+    return Tape(aligned(states), aligned(states if shape.cell == cells.LSTM else 0),
+                aligned(0 if shape.cell == cells.RNN else shape.layers * columns * rows * shape.width), columns)
+
+
+@njit(**OPTIONS)
+def states_at(shape, tape, layer, column, rows):
+    """Pointers to h and c before and after a column, and to its z, which for the RNN lies where h after it does."""
+    size = rows * shape.hidden
+    at = (layer * (tape.columns + 1) + column) * size
+    h, h_next = address(tape.h, at), address(tape.h, at + size)
+    if shape.cell == cells.RNN:
+        return h, h_next, h, h_next, h_next
+    z = address(tape.z, (layer * tape.columns + column) * rows * shape.width)
+    if shape.cell == cells.GRU:
+        return h, h_next, h, h_next, z
+    return h, h_next, address(tape.c, at), address(tape.c, at + size), z
+
+
+@njit(**OPTIONS)
+def pair_of(num1, num2, row, column):
+    """The digit pair of a row, 0 in rows that pad."""
+    return 10 * num1[row, column] + num2[row, column] if row < len(num1) else 0
+
+
+@njit(**OPTIONS)
+def forward(shape, net, tape, num1, num2, rows, begin, row, count):
+    """Walk `count` columns of digits from column `begin` on; row `row` of the tape holds the state before."""
+    hidden, width, reached, free = shape.hidden, shape.width, shape.reached, shape.free
+    for layer in range(shape.layers):
+        _, _, _, _, z = states_at(shape, tape, layer, row, rows)
+        if layer == 0:
+            for t in range(count):
+                for r in range(rows):
+                    pair = pair_of(num1, num2, r, begin + t)
+                    copy(address(net.table, pair * width), ahead(z, (t * rows + r) * width), width)
+        else:
+            bias = address(net.bias, layer * width)
+            _, below, _, _, _ = states_at(shape, tape, layer - 1, row, rows)
+            multiply(z, width, bias, 0, below, hidden, 1, address(net.into, layer * hidden * reached), reached,
+                     count * rows, reached, hidden)
+            for i in range(count * rows * (free > 0)):
+                copy(ahead(bias, reached), ahead(z, i * width + reached), free)
+        own = address(net.own, layer * hidden * reached)
+        for t in range(row, row + count):
+            h, h_next, c, c_next, z = states_at(shape, tape, layer, t, rows)
+            reached_z = ahead(z, free)
+            multiply(reached_z, width, reached_z, width, h, hidden, 1, own, reached, rows, reached, hidden)
+            cells.forward(shape.cell, z, h, h_next, c, c_next, rows, hidden)
+
+
+@njit(**OPTIONS)
+def head(shape, net, tape, logits, rows, row, count):
+    """Logits [count * rows, 16] of the columns behind row `row` of the tape."""
+    _, top, _, _, _ = states_at(shape, tape, shape.layers - 1, row, rows)
+    multiply(logits, WIDTH, address(net.dense_bias, 0), 0, top, shape.hidden, 1, address(net.dense, 0), WIDTH,
+             count * rows, WIDTH, shape.hidden)
+
+
+@njit(**OPTIONS)
+def move(shape, tape, rows, row, place, to_tape):
+    """Copy the states in a row of the tape from (or to) a place for them: h of all layers, then c."""
+    size = rows * shape.hidden
+    for layer in range(shape.layers):
+        h, _, c, _, _ = states_at(shape, tape, layer, row, rows)
+        kept = ahead(place, layer * size)
+        copy(kept if to_tape else h, h if to_tape else kept, size)
+        if shape.cell == cells.LSTM:
+            kept = ahead(place, (shape.layers + layer) * size)
+            copy(kept if to_tape else c, c if to_tape else kept, size)
+
+
+@njit(**OPTIONS)
+def backward(shape, net, tape, num1, num2, total, rows, begin, row, count, share, missed, work, carried, sums):
+    """Walk `count` columns back from their end; adds to a tile's sums, returns the summed loss."""
+    hidden, width, reached, free = shape.hidden, shape.width, shape.reached, shape.free
+    size, both = rows * hidden, count * rows
+    _, bias_at, _, own_at, into_at, dense_at, dense_bias_at, _, _, _ = gradient_places(shape)
+    scores, dh_of, dz_of, ratios, identity, zero = work
+    logits, dz, nothing = address(scores, 0), address(dz_of, 0), address(zero, 0)
+    dh_before, dh = address(dh_of, 0), address(dh_of, size)  # what goes on to the chunk before stands in front
+    head(shape, net, tape, logits, rows, row, count)
+    loss = score(logits, total, rows, begin, count, share, missed, ratios, identity)
+    _, top, _, _, _ = states_at(shape, tape, shape.layers - 1, row, rows)
+    ddense = address(sums, dense_at)
+    multiply(ddense, WIDTH, ddense, WIDTH, top, 1, hidden, logits, WIDTH, hidden, WIDTH, both)
+    add_rows(logits, address(sums, dense_bias_at), both, WIDTH)
+    multiply(dh, hidden, nothing, 0, logits, WIDTH, 1, address(net.dense_t, 0), hidden, both, hidden, 10)
+    for layer in range(shape.layers - 1, -1, -1):
+        weights = layer * hidden * reached
+        carry, dc = address(carried, layer * size), address(carried, (shape.layers + layer) * size)
+        add(carry, address(dh_of, count * size), size)
+        copy(nothing, dh_before, size)
+        for t in range(count - 1, -1, -1):
+            h, h_next, c, c_next, z = states_at(shape, tape, layer, row + t, rows)
+            before, here = ahead(dh_before, t * size), ahead(dz, t * rows * width)
+            cells.backward(shape.cell, z, h, h_next, c, c_next, ahead(dh, t * size), before, dc, here, rows, hidden)
+            multiply(before, hidden, before, hidden, ahead(here, free), width, 1, address(net.own_t, weights), hidden,
+                     rows, hidden, reached)
+        copy(dh_before, carry, size)
+        h, _, _, _, _ = states_at(shape, tape, layer, row, rows)
+        down = address(sums, own_at + weights)
+        multiply(down, reached, down, reached, h, 1, hidden, ahead(dz, free), width, hidden, reached, both)
+        if layer == 0:
+            for t in range(count):
+                for r in range(len(num1)):
+                    pair = pair_of(num1, num2, r, begin + t)
+                    add(ahead(dz, (t * rows + r) * width), address(sums, pair * width), width)
+        else:
+            add_rows(dz, address(sums, bias_at + layer * width), both, width)
+            _, below, _, _, _ = states_at(shape, tape, layer - 1, row, rows)
+            dinto = address(sums, into_at + weights)
+            multiply(dinto, reached, dinto, reached, below, 1, hidden, dz, width, hidden, reached, both)
+            multiply(dh, hidden, nothing, 0, dz, width, 1, address(net.into_t, weights), hidden, both, hidden, reached)
+    return loss
+
+
+@kernel
+def train(shape, net, num1, num2, total, chunk, kept, sums, losses, right, identity, first, step):
+    """Loss, right sums and gradients of the tiles first, first + step, …; `kept` columns stay on the tape.
+
+    Segments of `kept` columns, and chunks in them, are counted from the end, so that the sums do not depend on them.
     """
-
-    blocks, reach = 4, 4
-    scale, shift = (1, 1, 2, 1), 0
-    states, kept = "sc", 7
-
-    def buffers(self, new, slots, *shape):
-        states = {name: new(name, slots + 1, *shape) for name in "sc"}
-        return states | {"q": new("q", slots, *shape), "z": new("z", slots, *shape[:2], 4, shape[2])}
-
-    def gradient_buffers(self, new, slots, *shape):
-        dc, dq = (new(name, *shape).expand(slots, -1, -1, -1) for name in ("dc", "dq"))  # every slot uses the same
-        dz = new("dz", slots, *shape[:2], 4, shape[2])
-        return {"ds": new("ds", slots + 1, *shape), "dc": dc, "dq": dq, "dz": dz}
-
-    def forward_views(self, s, c, q, z):
-        return z, *z.unbind(3), c[:-1], c[1:], q, s[1:]
-
-    def forward(self, z, i, f, g, o, c, c_next, q, s_next):
-        z.sigmoid_()
-        torch.mul(f, c, out=c_next).addcmul_(i, g).sub_(i, alpha=0.5)
-        torch.mul(c_next, 4, out=q).sigmoid_()
-        torch.mul(o, q, out=s_next).sub_(o, alpha=0.5)
-
-    def backward_views(self, s, c, q, z, ds, dc, dq, dz):
-        return z, *z.unbind(3), c[:-1], q, ds[1:], dc, dq, dz, *dz.unbind(3)
-
-    def backward(self, z, i, f, g, o, c, q, ds, dc, dq, dz, di, df, dg, do):
-        torch.mul(ds, q, out=do).sub_(ds, alpha=0.5)
-        torch.mul(ds, o, out=dq)
-        dc.add_(sigmoid_backward(dq, q, grad_input=dq), alpha=4)
-        torch.mul(dc, g, out=di).sub_(dc, alpha=0.5)
-        torch.mul(dc, c, out=df)
-        torch.mul(dc, i, out=dg)
-        dc.mul_(f)
-        sigmoid_backward(dz, z, grad_input=dz)
+    count, columns = num1.shape
+    share = np.float32(1 / (count * columns))
+    segments = (columns - 1) // kept + 1
+    size = ROWS * shape.hidden
+    states = shape.layers * size * 2
+    tape, saved, carried = tape_of(shape, kept, ROWS), aligned(segments * states), aligned(states)
+    work = (aligned(chunk * ROWS * WIDTH), aligned((chunk + 1) * size), aligned(chunk * ROWS * shape.width),
+            aligned(2 * (chunk * ROWS + WIDTH)), identity, zeros(size))
+    for tile in range(first, len(losses), step):
+        low, high = tile * ROWS, min((tile + 1) * ROWS, count)
+        one, two, three = num1[low:high], num2[low:high], total[low:high]
+        rows = len(one) + len(one) % 2
+        missed = np.zeros(ROWS, np.int64)
+        sums[tile] = carried[:] = saved[:] = np.float32(0)
+        for walk in range(2 * segments - 1):  # forward over all segments, then back over all but the last
+            segment = walk if walk < segments else 2 * segments - 2 - walk
+            end = columns - (segments - 1 - segment) * kept
+            begin = max(0, end - kept)
+            move(shape, tape, rows, 0, address(saved, segment * states), True)
+            for at in range(begin, end, chunk):
+                forward(shape, net, tape, one, two, rows, at, at - begin, min(chunk, end - at))
+            if walk + 1 < segments:
+                move(shape, tape, rows, end - begin, address(saved, (segment + 1) * states), False)
+                continue
+            while end > begin:
+                at = max(begin, end - chunk)
+                losses[tile] += backward(shape, net, tape, one, two, three, rows, at, at - begin, end - at, share,
+                                         missed, work, carried, sums[tile])
+                end = at
+        right[tile] = len(one) - np.count_nonzero(missed)
 
 
-class GRU:
-    """z is n, r, u, m;  r, u = σ(r, u);  n = σ(n + r m);  s' = n + u (s - n), with h = 2s - 1.
+@kernel
+def predict(shape, net, num1, num2, chunk, state, digits, logits, first, step):
+    """The digits said in the tiles first, first + step, …: int64 [count, columns]; logits too if there is room.
 
-    PyTorch's variant: n is the input's share of the candidate and m the state's, each with its bias, so the state does
-    not reach block n, nor the input block m.
-    Backward: dn = ds' (1 - u) through σ;  dm = dn r;  dr = dn m and du = ds' (s - n) through σ;  ds += ds' u.
+    state [layers or twice as many, count, units] is the state before and becomes the state after.
     """
-
-    blocks, reach = 4, 3
-    scale, shift = (2, 1, 1, 2), -1
-    states, kept = "s", 5
-
-    def buffers(self, new, slots, *shape):
-        return {"s": new("s", slots + 1, *shape), "z": new("z", slots, *shape[:2], 4, shape[2])}
-
-    def gradient_buffers(self, new, slots, *shape):
-        return {"ds": new("ds", slots + 1, *shape), "dz": new("dz", slots, *shape[:2], 4, shape[2])}
-
-    def forward_views(self, s, z):
-        return z[:, :, :, 1:3], *z.unbind(3), s[:-1], s[1:]
-
-    def forward(self, ru, n, r, u, m, s, s_next):
-        ru.sigmoid_()
-        n.addcmul_(r, m).sigmoid_()
-        torch.lerp(n, s, u, out=s_next)
-
-    def backward_views(self, s, z, ds, dz):
-        return z[:, :, :, 1:3], *z.unbind(3), s[:-1], ds[:-1], ds[1:], dz[:, :, :, 1:3], *dz.unbind(3)
-
-    def backward(self, ru, n, r, u, m, s, ds, ds_next, dru, dn, dr, du, dm):
-        torch.sub(s, n, out=du).mul_(ds_next)
-        ds.addcmul_(ds_next, u)
-        torch.mul(ds_next, u, out=dn)
-        torch.sub(ds_next, dn, out=dn)
-        sigmoid_backward(dn, n, grad_input=dn)
-        torch.mul(dn, m, out=dr)
-        torch.mul(dn, r, out=dm)
-        sigmoid_backward(dru, ru, grad_input=dru)
+    count, columns = num1.shape
+    chunk = min(chunk, columns)
+    tape, scores = tape_of(shape, chunk, ROWS), aligned(chunk * ROWS * WIDTH)
+    held = zeros(shape.layers * ROWS * shape.hidden * 2)
+    for low in range(first * ROWS, count, step * ROWS):
+        one, two = num1[low : low + ROWS], num2[low : low + ROWS]
+        rows = len(one) + len(one) % 2
+        for k in range(len(state)):
+            for r in range(len(one)):
+                at = (k * rows + r) * shape.hidden
+                held[at : at + state.shape[2]] = state[k, low + r]
+        for begin in range(0, columns, chunk):
+            here = min(chunk, columns - begin)
+            move(shape, tape, rows, 0, address(held, 0), True)
+            forward(shape, net, tape, one, two, rows, begin, 0, here)
+            move(shape, tape, rows, here, address(held, 0), False)
+            head(shape, net, tape, address(scores, 0), rows, 0, here)
+            for t in range(here):
+                for r in range(len(one)):
+                    said = scores[(t * rows + r) * WIDTH :][:10]
+                    digits[low + r, begin + t] = said.argmax()
+                    if logits.size:
+                        logits[low + r, begin + t] = said
+        for k in range(len(state)):
+            for r in range(len(one)):
+                at = (k * rows + r) * shape.hidden
+                state[k, low + r] = held[at : at + state.shape[2]]
 
 
-class Buffers(dict):
-    """Named tensors, kept until another shape or dtype is asked for, and views of their slots, kept as long."""
+@functools.cache
+def pool():
+    return ThreadPoolExecutor(thread_name_prefix="tiles")
 
-    def __init__(self):
-        self.views = {}
 
-    def __call__(self, name, *shape, dtype):
-        kept = self.get(name)
-        if kept is None or kept.shape != shape or kept.dtype != dtype:
-            del kept
-            self.views.clear()
-            self.pop(name, None)  # free the old one first
-            self[name] = torch.empty(shape, dtype=dtype)
-        return self[name]
-
-    def slots(self, buffer):
-        """`buffer.unbind()`, made once: a batch spends a tenth of its time on views if it makes its own."""
-        key = buffer.data_ptr(), buffer.shape, buffer.stride()  # never another's: views keep the memory from reuse
-        if key not in self.views:
-            self.views[key] = buffer.unbind()
-        return self.views[key]
+def on_threads(function, count, *arguments):
+    """Call function(*arguments, first, step) on as many threads as torch would use, each for every step-th tile."""
+    threads = max(1, min(torch.get_num_threads(), -(-count // ROWS)))
+    others = [pool().submit(function, *arguments, first, threads) for first in range(1, threads)]
+    function(*arguments, 0, threads)
+    for other in others:
+        other.result()
 
 
 class BPTT:
-    """Loss and exact gradients of an Adder on kept buffers.
+    """Gradients and predictions of an Adder on the CPU.
 
-    `model` has .embed_layer (Embedding), .rnn (RNN, LSTM or GRU with biases, time-major) and .dense (Linear), on the
-    CPU. `kept_bytes` bounds what the forward walk keeps; a longer sequence is walked in segments within that bound,
-    and the backward walk recomputes each but the last from its first state. Both ways give the same bits.
+    `model` has .embed_layer (Embedding), .rnn (RNN, LSTM or GRU with biases) and .dense (Linear), in float32. Its
+    parameters are read afresh at every call. `kept_bytes` bounds what a thread keeps of the states; it changes no bit.
     """
 
-    def __init__(self, model, kept_bytes=KEPT_BYTES):
-        self.model, self.kept_bytes = model, kept_bytes
-        self.cell = {"RNN_TANH": RNN, "LSTM": LSTM, "GRU": GRU}[model.rnn.mode]()
-        self.layers, self.hidden = model.rnn.num_layers, model.rnn.hidden_size
-        self.gap = (self.cell.blocks - self.cell.reach) * self.hidden
-        scale = torch.tensor(self.cell.scale, dtype=torch.float64).repeat_interleave(self.hidden)
-        reached = scale[: len(scale) - self.gap], scale[self.gap :]
-        self.scale = torch.stack(reached * self.layers)  # of what layer 0 gets from below and from itself, layer 1, …
-        self.digit_pairs = torch.cartesian_prod(torch.arange(10), torch.arange(10))
-        self.links = list(self.find_links())
-        self.training, self.predicting = Buffers(), Buffers()
+    def __init__(self, model, kept_bytes=KEPT):
+        self.parameters, self.layout = list(model.parameters()), Layout(model)
+        shape = self.layout.shape
+        self.chunk = 32 // cells.BLOCKS[shape.cell]
+        column = ROWS * shape.layers * 4 * (shape.hidden * (1 + (shape.cell == cells.LSTM))
+                                            + shape.width * (shape.cell != cells.RNN))
+        self.kept = max(1, kept_bytes // column // self.chunk) * self.chunk
 
-    def __call__(self, num1, num2, total):
-        """Mean cross-entropy over all digits; overwrites .grad of every parameter.
+    def gradients(self, num1, num2, total):
+        """Mean cross-entropy a digit, and the share of sums with every digit right; overwrites every parameter's .grad.
 
-        num1, num2, total: int64 [batch, digits]. Returns a tensor without dimensions.
+        num1, num2, total: integers from 0 to 9, [count, digits].
         """
-        folded = self.fold()
-        with torch.no_grad():
-            loss, gradients = Walk(self, self.training, num1, num2, folded, self.kept_bytes).gradients(total)
-        self.model.zero_grad()
-        torch.autograd.backward(folded, gradients)
-        return loss
+        num1, num2, total = digit_arrays(num1, num2, total)
+        count, columns = num1.shape
+        layout, tiles = self.layout, -(-count // ROWS)
+        net = layout.net(self.parameters)
+        sums, losses, right = np.empty((tiles, layout.length), np.float32), np.zeros(tiles), np.zeros(tiles, np.int64)
+        kept = min(self.kept, -(-columns // self.chunk) * self.chunk)
+        on_threads(train, count, layout.shape, net, num1, num2, total, self.chunk, kept, sums, losses, right, IDENTITY)
+        gradient, at = torch.from_numpy(join(layout.shape, net, sums)[layout.sources]), 0
+        for p in self.parameters:
+            p.grad = gradient[at : at + p.numel()].view(p.shape)
+            at += p.numel()
+        return sum(losses.tolist()) / num1.size, int(right.sum()) / count
 
-    @torch.no_grad()
     def predict(self, num1, num2):
-        """The most likely digit at every position: int64 [batch, digits]; states of one chunk are all it keeps."""
-        walk = Walk(self, self.predicting, num1, num2, self.fold(), kept_bytes=0)
-        digits = torch.empty(num1.T.shape, dtype=torch.int64)
-        for first in walk.segments:
-            walk.enter(first)
-            walk.forward(first)
-            digits[walk.positions(first)] = walk.logits(first).argmax(0).view(-1, len(num1))
-        return digits.T
+        """The most likely digit at every position, the lowest of equals: int64 [count, digits]."""
+        digits, _, _ = self._walk(num1, num2, None, logits=False)
+        return digits
 
-    def find_links(self):
-        """What reaches what: layer, columns of the state it reads, pre-activations it reaches, rows of the weights."""
-        hidden, blocks = self.hidden, self.cell.blocks * self.hidden
-        for k in range(self.layers):
-            start, to, by, below = k * hidden, k * blocks, 2 * k * hidden, hidden * (k > 0)
-            if not self.gap:  # one product for what comes from below and from the layer itself
-                yield k, slice(start - below, start + hidden), slice(to, to + blocks), slice(by - below, by + hidden)
-                continue
-            yield k, slice(start, start + hidden), slice(to + self.gap, to + blocks), slice(by, by + hidden)
-            if below:
-                yield k, slice(start - hidden, start), slice(to, to + blocks - self.gap), slice(by - hidden, by)
+    def logits(self, num1, num2, state=None):
+        """Logits float32 [count, digits, 10] and the state after the last column, from a state before the first.
 
-    @torch.enable_grad()
-    def fold(self):
-        """The weights of the walk, as differentiable functions of the model's parameters.
-
-        Returns table [100, layers * blocks * hidden], what digit pair and biases give each pre-activation; weights
-        [(2 * layers - 1) * hidden, reach * hidden], of layer 0's state, then of the state below and of the own state of
-        every layer above; dense [10, hidden] and its bias [10].
+        A state is float32 [layers, count, hidden], for an LSTM a pair (h, c) of them; None is the zero state.
         """
-        model, shift, gap, above = self.model, self.cell.shift, self.gap, range(1, self.layers)
-        w_in, b_in, w, b = (
-            [getattr(model.rnn, f"{name}_l{k}") for k in range(self.layers)]
-            for name in ("weight_ih", "bias_ih", "weight_hh", "bias_hh")
-        )
-        if gap:  # PyTorch's r, z, n becomes n, r, u for the input
-            w_in, b_in = ([p.roll(gap, 0) for p in ps] for ps in (w_in, b_in))
-        scale = self.scale.to(w[0].dtype)
-        weights = torch.stack([w[0].T] + [m.T for k in above for m in (w_in[k], w[k])]) * (2 * scale[1:, None])
-        bias = torch.stack([b[0]] + [m for k in above for m in (b_in[k], b[k])]) * scale[1:]
-        if shift:
-            bias = bias + weights.sum(1) * (shift / 2)
-        embedded = embedding(self.digit_pairs, model.embed_layer.weight).flatten(1)
-        digits = linear(embedded, w_in[0], b_in[0]) * scale[0]
-        below, own = torch.cat([digits, bias[1::2].flatten().expand(len(digits), -1)], 1), bias[::2]
-        if gap:
-            below, own = pad(below.view(len(digits), self.layers, -1), (0, gap)).flatten(1), pad(own, (gap, 0))
-        dense = model.dense.weight
-        return below + own.flatten(), weights.flatten(0, 1), 2 * dense, model.dense.bias + shift * dense.sum(1)
+        _, logits, after = self._walk(num1, num2, state, logits=True)
+        return logits, tuple(np.split(after, 2)) if self.layout.shape.cell == cells.LSTM else after
+
+    def _walk(self, num1, num2, state, logits):
+        num1, num2 = digit_arrays(num1, num2)
+        shape, is_lstm = self.layout.shape, self.layout.shape.cell == cells.LSTM
+        after = np.zeros(((1 + is_lstm) * shape.layers, len(num1), self.layout.units), np.float32)
+        if state is not None:
+            after[:] = np.concatenate(state) if is_lstm else state
+        digits = np.empty(num1.shape, np.int64)
+        room = np.empty((*num1.shape, 10) if logits else (0, 0, 0), np.float32)
+        on_threads(predict, len(num1), shape, self.layout.net(self.parameters), num1, num2, self.chunk, after, digits,
+                   room)
+        return digits, room, after
 
 
-class Walk:
-    """One batch's way through the slots: layer k works on position t in slot t + k.
-
-    The tape holds the slots of one segment, row 0 the state before them; a segment is walked in chunks.
-    """
-
-    def __init__(self, bptt, buffers, num1, num2, folded, kept_bytes):
-        self.cell, self.links = bptt.cell, bptt.links
-        self.table, self.weights, self.dense, self.dense_bias = folded
-        self.zero = {"s": -self.cell.shift / 2, "c": 0}  # what stands for h = 0, c = 0
-        self.blocks = [self.weights[by] for *_, by in self.links]
-        self.batch, self.length = num1.shape
-        self.lag, self.slots = bptt.layers - 1, self.length + bptt.layers - 1
-        self.shape = self.batch, bptt.layers, bptt.hidden
-        slot_bytes = self.batch * bptt.layers * bptt.hidden * self.dense.element_size()
-        self.chunk = max(1, min(128, CHUNK_BYTES // slot_bytes))
-        pieces = -(-self.slots * slot_bytes * self.cell.kept // max(kept_bytes, 1))
-        self.segment = max(1, -(-self.slots // (pieces * self.chunk))) * self.chunk
-        self.segments = range(0, self.slots, self.segment)
-
-        def new(name, *shape, dtype=self.dense.dtype):
-            return buffers(name, *shape, dtype=dtype)
-
-        self.new, self.unbind = new, buffers.slots
-        self.tape = self.cell.buffers(new, min(self.slots, self.segment), *self.shape)
-        self.pairs = new("pairs", self.slots, self.batch, dtype=torch.int64)
-        torch.mul(num1.T, 10, out=self.pairs[: self.length]).add_(num2.T)
-        self.pairs[self.length :] = 0  # only layers above still work
-
-    def gradients(self, total):
-        """The mean loss, and its gradients in the four folded weights."""
-        new, tape = self.new, self.tape
-        self.target = new("target", self.length, self.batch, dtype=torch.int64).copy_(total.T)
-        saved = {name: new(f"{name} of segments", len(self.segments), *self.shape) for name in self.cell.states}
-        for k, begin in enumerate(self.segments):
-            self.enter(begin)
-            for name in saved:
-                saved[name][k] = tape[name][0]
-            for first in self.chunks(begin):
-                self.forward(first)
-
-        self.loss = self.dense.new_zeros(())
-        self.sums = [torch.zeros_like(weight) for weight in (self.table, self.weights, self.dense, self.dense_bias)]
-        self.gradient = self.cell.gradient_buffers(new, self.chunk, *self.shape)
-        for name in self.cell.states:
-            self.gradient[f"d{name}"][0] = 0
-        for k, begin in reversed(list(enumerate(self.segments))):
-            if begin != self.begin:
-                self.begin = begin
-                for name in saved:
-                    tape[name][0] = saved[name][k]
-                for first in self.chunks(begin):
-                    self.forward(first)
-            for first in reversed(self.chunks(begin)):
-                self.backward(first)
-        return self.loss / self.target.numel(), self.sums
-
-    def chunks(self, begin):
-        """First slots of the chunks of the segment that begins at a slot."""
-        return range(begin, min(begin + self.segment, self.slots), self.chunk)
-
-    def enter(self, begin):
-        """Take row 0 of the tape from the segment before, or from the zero state."""
-        self.begin = begin
-        for name in self.cell.states:
-            self.tape[name][0] = self.tape[name][self.segment] if begin else self.zero[name]
-
-    def rows(self, first):
-        """The tape of a chunk: its slots, and of the states also the one before them."""
-        row, count = first - self.begin, min(self.chunk, self.slots - first)
-        return count, {name: t[row : row + count + (name in self.cell.states)] for name, t in self.tape.items()}
-
-    def products(self, first, count, state, z, weights):
-        """For each slot of a chunk, the products in it: columns of the state, pre-activations, weights between them."""
-        products = [[] for _ in range(count)]
-        for (k, of, to, _), weight in zip(self.links, weights, strict=True):
-            work = self.at_work(k, first, count)
-            views = zip(products[work], self.unbind(state[work, :, of]), self.unbind(z[work, :, to]), strict=True)
-            for product, columns, block in views:
-                product.append((columns, block, weight))
-        return products
-
-    def at_work(self, layer, first, count):
-        """The slots of a chunk in which a layer works."""
-        return slice(max(layer - first, 0), max(min(layer - first + self.length, count), 0))
-
-    def positions(self, first):
-        """Positions at which the top layer works in a chunk."""
-        return slice(max(first - self.lag, 0), max(min(first + self.chunk, self.slots) - self.lag, 0))
-
-    def top(self, states, first, begin):
-        """What the top layer has at these positions, of states that begin at a slot: [positions * batch, hidden]."""
-        at, ahead = self.positions(first), self.lag + 1 - begin
-        return states[at.start + ahead : at.stop + ahead, :, -1].flatten(0, 1)
-
-    def logits(self, first):
-        """Logits [10, positions * batch]: softmax over the first dimension is far faster than over a last of ten."""
-        top = self.top(self.tape["s"], first, self.begin)
-        logits = self.new("logits", 10 * self.chunk * self.batch)[: 10 * len(top)].view(10, -1)
-        return torch.addmm(self.dense_bias[:, None], self.dense, top.T, out=logits)
-
-    def forward(self, first):
-        """Fill the tape for a chunk of slots."""
-        count, tape = self.rows(first)
-        s, z = tape["s"].flatten(2), tape["z"].flatten(2)
-        torch.index_select(self.table, 0, self.pairs[first : first + count].flatten(), out=z.flatten(0, 1))
-        products = self.products(first, count, s[:-1], z, self.blocks)
-        views = zip(*map(self.unbind, self.cell.forward_views(**tape)), strict=True)
-        for slot, (product, view) in enumerate(zip(products, views, strict=True), first):
-            for state, to, weight in product:
-                to.addmm_(state, weight)
-            self.cell.forward(*view)
-            if slot < self.lag:  # layers above have not begun
-                for name in self.cell.states:
-                    tape[name][slot - first + 1, :, slot + 1 :] = self.zero[name]
-
-    def backward(self, first):
-        """Add a chunk's loss and gradients to the sums; the states' gradient goes on to the chunk before."""
-        count, tape = self.rows(first)
-        gradient = {name: t[: count + (name == "ds")] for name, t in self.gradient.items()}
-        gradient["ds"][-1] = gradient["ds"][0]
-        gradient["ds"][:-1] = 0
-        self.head(first)
-        dtable, dweights, _, _ = self.sums
-        s, ds, dz = tape["s"].flatten(2), gradient["ds"].flatten(2), gradient["dz"].flatten(2)
-        products = self.products(first, count, ds[:-1], dz, [block.T for block in self.blocks])
-        views = zip(*map(self.unbind, self.cell.backward_views(**tape, **gradient)), strict=True)
-        for slot, (product, view) in reversed(list(enumerate(zip(products, views, strict=True), first))):
-            if slot < self.lag:
-                for name in self.cell.states:
-                    gradient[f"d{name}"][slot - first + (name == "s"), :, slot + 1 :] = 0
-            self.cell.backward(*view)
-            for state, to, weight in product:
-                state.addmm_(to, weight)
-        for k, of, to, by in self.links:
-            work = self.at_work(k, first, count)
-            dweights[by].addmm_(s[:-1][work, :, of].flatten(0, 1).T, dz[work, :, to].flatten(0, 1))
-        dtable.index_add_(0, self.pairs[first : first + count].flatten(), dz.flatten(0, 1))
-
-    def head(self, first):
-        """Cross-entropy of the top layer's positions in a chunk, and back to their states."""
-        logits = self.logits(first)
-        target = self.target[self.positions(first)].view(1, -1)
-        scores = self.new("scores", 10 * self.chunk * self.batch)[: logits.numel()].view(10, -1)
-        torch.log_softmax(logits, 0, out=scores)
-        self.loss -= scores.gather(0, target).sum()
-        scores.exp_().scatter_(0, target, -1, reduce="add")  # probabilities less the one-hot target
-        _, _, ddense, dbias = self.sums
-        share = 1 / self.target.numel()
-        self.top(self.gradient["ds"], first, first).addmm_(scores.T, self.dense, alpha=share)
-        ddense.addmm_(scores, self.top(self.tape["s"], first, self.begin), alpha=share)
-        dbias.add_(scores.sum(1), alpha=share)
+def digit_arrays(*arrays):
+    """The arrays as int64, checked, since the kernels trust them. Raises ValueError."""
+    arrays = [np.ascontiguousarray(a, dtype=np.int64) for a in arrays]
+    for a in arrays:
+        if a.ndim != 2 or a.shape != arrays[0].shape or not a.size:
+            raise ValueError(f"digits: got shapes {[x.shape for x in arrays]}, allowed is one shape [count, digits]")
+        if a.min() < 0 or a.max() > 9:
+            raise ValueError(f"digits: got {a.min()} to {a.max()}, allowed is 0 to 9")
+    return arrays
