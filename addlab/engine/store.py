@@ -1,26 +1,32 @@
 """Records of training runs: plain JSON and safetensors, written whole or not at all, never able to run code.
 
-A store is a folder. A finished run is NAME.json (curves, facts) beside NAME.safetensors (weights), NAME made from
-the config. What is unfinished (checkpoint, lock, progress) lies in its folder .unfinished.
+A store is a folder. A finished run is SETTING/seedN.json, SETTING being what differs from the default config, and beside
+it its weights, seedN.safetensors, where they are kept. What is unfinished (checkpoints, locks) lies in .unfinished.
+Every record and checkpoint carries a digest of itself, so that one that was cut, damaged or edited is not believed.
 """
 
 import contextlib
+import errno
 import hashlib
+import io
 import json
 import math
 import os
-import stat
-import tempfile
+import secrets
+import sys
 import warnings
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
 import filelock
+import platformdirs
 import safetensors.torch
+import torch
 from safetensors import SafetensorError
 
-FORMAT = 1
-LARGEST = 2**30  # bytes: no file of ours comes near it, and none above it is read
+from addlab.engine.reading import Refusal, shown
+
+FORMAT = 2
 
 
 @dataclass
@@ -29,13 +35,13 @@ class Run:
 
     config: object
     loss: list = field(default_factory=list)            # of every batch, before its update
+    batch_accuracy: list = field(default_factory=list)  # share of its sums with every digit right, before its update
     eval_batch: list = field(default_factory=list)      # batches done at each evaluation
     accuracy: list = field(default_factory=list)        # share of test sums with every digit right
     digit_accuracy: list = field(default_factory=list)
     seconds: float = 0.0
     diverged: bool = False
     device: str = "cpu"
-    gradients: str = "bptt"
     versions: dict = field(default_factory=dict)
     model: object = field(default=None, repr=False)
 
@@ -43,21 +49,73 @@ class Run:
     def done(self):
         return self.diverged or len(self.loss) == self.config.batches
 
+    def note_evaluation(self, accuracy, digit_accuracy):
+        """Add an evaluation after the batches so far."""
+        self.eval_batch.append(len(self.loss))
+        self.accuracy.append(accuracy)
+        self.digit_accuracy.append(digit_accuracy)
+
 
 # Files
 
-def write_whole(path, data):
-    """Write bytes so that `path` holds all of them or what it held before, also after a crash."""
-    part = Path(f"{path}.part")  # one name, so that what a kill leaves is overwritten by the next try
+def home():
+    """The folder of records/ and figures/: what the variable ADDRNN_HOME names, else the checkout that this is part of.
+
+    Installed elsewhere it is a folder of the user's, which is made, and said when it is made.
+    """
+    checkout = Path(__file__).resolve().parents[2]
+    if named := os.environ.get("ADDRNN_HOME"):
+        return Path(named).absolute()
+    if (checkout / "pyproject.toml").exists():
+        return checkout
+    place = platformdirs.user_data_path("addrnn", appauthor=False)
+    if not place.exists():
+        with contextlib.suppress(OSError):  # whoever writes there says what is wrong
+            place.mkdir(parents=True)
+            print(f"addrnn: records and figures go to {place}; ADDRNN_HOME names another folder", file=sys.stderr)
+    return place
+
+
+@contextlib.contextmanager
+def part_of(path):
+    """A new file beside `path`, for what is to stand there; removed in the end unless it was moved."""
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EEXIST, "Is a folder" if path.is_dir() else "Is no regular file", str(path))
+    if path.exists() and not (path.stat().st_mode & 0o222 and os.access(path, os.W_OK)):
+        raise OSError(errno.EACCES, "Is read-only", str(path))
+    part = path.with_name(f".{path.name[:100]}.{secrets.token_hex(4)}.part")
     try:
-        with part.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-    except BaseException:
+        with part.open("xb") as file:
+            yield file
+    finally:
         part.unlink(missing_ok=True)
-        raise
+
+
+def write_whole(path, data):
+    """Write bytes so that `path` holds all of them or what it held before, also after a crash.
+
+    Symlinks are followed. Raises OSError, also where there is a folder, a device, or a file that is read-only.
+    """
+    path = Path(os.path.realpath(path))
+    with part_of(path) as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+        if path.exists():
+            os.chmod(file.name, path.stat().st_mode)
+        if os.name == "nt":
+            file.close()  # Windows moves no open file
+        os.replace(file.name, path)
+
+
+def check_writable(path, what="output path (--save)"):
+    """Raise ValueError, one line, unless `write_whole` could put a file there; leaves everything as it was."""
+    try:
+        with part_of(Path(os.path.realpath(path))) as file:
+            file.write(b"room?")
+            file.flush()
+    except OSError as problem:
+        raise Refusal(f"{what}: got {str(path)!r}, {problem.strerror}; allowed is a place that can be written") from None
 
 
 @contextlib.contextmanager
@@ -70,220 +128,213 @@ def locked(folder, name):
 
 
 def read_whole(path):
-    """The bytes of a file of ours; raises ValueError where it is no file, or larger than any of ours can be."""
-    if not stat.S_ISREG(os.stat(path).st_mode):  # a pipe or a device might never end
-        raise ValueError("not a file")
-    with open(path, "rb") as file:
-        data = file.read(LARGEST + 1)
-    if len(data) > LARGEST:
-        raise ValueError("too large")
-    return data
+    """The bytes of a file; raises OSError or ValueError where there is none: a pipe or a device might never end."""
+    if Path(path).exists() and not Path(path).is_file():
+        raise ValueError("it is no file")
+    return Path(path).read_bytes()
 
 
-def tensor_bytes(tensors, facts=None):
-    """Tensors by name, and plain data `facts`, as safetensors."""
-    tensors = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
-    return safetensors.torch.save(tensors, {"facts": json.dumps(facts)} if facts is not None else None)
+def tensor_bytes(tensors):
+    """Tensors by name as safetensors."""
+    return safetensors.torch.save({name: t.detach().cpu().contiguous() for name, t in tensors.items()})
 
 
-def sealed(data):
-    """Bytes behind their own digest, so that a flipped bit is noticed where no record names the digest."""
-    return hashlib.sha256(data).digest() + data
+def write_weights(path, tensors):
+    """Write tensors by name as safetensors, whole or not at all. Raises OSError."""
+    write_whole(path, tensor_bytes(tensors))
 
 
-def unsealed(data):
-    """What `sealed` was given; raises ValueError where it is not whole."""
-    if sealed(data[32:]) != data:
-        raise ValueError("its bytes are not those that were written")
-    return data[32:]
+def read_weights(path):
+    """The settings of an Adder (cell, layers, hidden, embedding) and its weights by name, from a file of `save`.
+
+    Raises ValueError, one line, for anything else.
+    """
+    try:
+        tensors = tensors_of(read_whole(path))
+        return settings_of(tensors), tensors
+    except OSError as error:
+        problem = error.strerror
+    except ValueError as error:
+        problem = error
+    raise Refusal(f"weights file (--load): got {shown(str(path))}, {problem}; allowed is a file of --save")
 
 
 def tensors_of(data):
     """Tensors by name from safetensors bytes; raises ValueError for anything else."""
     try:
-        tensors = safetensors.torch.load(data)
-    except (SafetensorError, KeyError, TypeError, RuntimeError, OverflowError) as problem:
-        raise ValueError(f"not a whole safetensors file ({str(problem).splitlines()[0][:80]})") from None
-    header_of(data)  # safetensors takes the last of two tensors of one name
-    return tensors
+        return safetensors.torch.load(data)
+    except (SafetensorError, KeyError, TypeError, RuntimeError, OverflowError):
+        raise ValueError("it is no whole safetensors file") from None
 
 
-def header_of(data):
-    return parse(data[8 : 8 + int.from_bytes(data[:8], "little")])
-
-
-def require_like(tensors, wanted):
-    """Raise ValueError unless two dicts of tensors agree in names, shapes and types."""
-    kinds = [{name: (t.shape, t.dtype) for name, t in some.items()} for some in (tensors, wanted)]
-    if kinds[0] != kinds[1]:
-        raise ValueError("its tensors are of other names, shapes or types")
-
-
-def facts_of(data):
-    """The plain data that `tensor_bytes` was given; for bytes that `tensors_of` accepts."""
-    return parse(header_of(data)["__metadata__"]["facts"])
-
-
-def parse(text):
-    """JSON without duplicate keys and without NaN; raises ValueError for the rest."""
-    def once(pairs):
-        if len(found := dict(pairs)) < len(pairs):
-            raise ValueError("a key stands twice")
-        return found
-
-    def refuse(constant):
-        raise ValueError(f"{constant} is no JSON")
-
+def settings_of(tensors):
+    """The settings that an Adder's weights tell by their shapes; raises ValueError for other tensors."""
     try:
-        return json.loads(text, object_pairs_hook=once, parse_constant=refuse)
-    except RecursionError:
-        raise ValueError("nested too deep") from None
+        hidden, embedding = tensors["dense.weight"].shape[1], tensors["embed_layer.weight"].shape[1]
+        gates = tensors["rnn.weight_hh_l0"].shape[0] // hidden
+        cell = {1: "RNN", 3: "GRU", 4: "LSTM"}[gates]
+    except (KeyError, IndexError, ZeroDivisionError):
+        raise ValueError("its tensors are no adder's") from None
+    layers = sum(name.startswith("rnn.weight_hh_l") for name in tensors)
+    shapes = {"embed_layer.weight": (10, embedding), "dense.weight": (10, hidden), "dense.bias": (10,)}
+    for k in range(layers):
+        shapes |= {f"rnn.weight_ih_l{k}": (gates * hidden, hidden if k else 2 * embedding),
+                   f"rnn.weight_hh_l{k}": (gates * hidden, hidden),
+                   f"rnn.bias_ih_l{k}": (gates * hidden,), f"rnn.bias_hh_l{k}": (gates * hidden,)}
+    if {name: tuple(t.shape) for name, t in tensors.items()} != shapes:
+        raise ValueError("its tensors are no adder's")
+    if not all(t.dtype == torch.float32 and t.isfinite().all() for t in tensors.values()):
+        raise ValueError("its tensors are no finite float32")
+    return {"cell": cell, "layers": layers, "hidden": hidden, "embedding": embedding}
 
 
 # Records
 
-CURVES = ("loss", "eval_batch", "accuracy", "digit_accuracy")
-FACTS = ("seconds", "diverged", "device", "gradients", "versions")
+CURVES = ("loss", "batch_accuracy", "eval_batch", "accuracy", "digit_accuracy")
+FACTS = ("seconds", "diverged", "device", "versions")
 
 
 def record_of(run):
-    """A run as plain data, without its model. A loss that is not finite stands as a string."""
-    record = {"format": FORMAT, "config": asdict(run.config)}
-    record |= {name: getattr(run, name) for name in FACTS + CURVES}
+    """A run as plain data, without its model. A number that is not finite stands as a string."""
+    record = {"format": FORMAT, "config": asdict(run.config)} | {name: getattr(run, name) for name in FACTS + CURVES}
     return record | {"loss": [x if math.isfinite(x) else str(x) for x in run.loss]}
 
 
-def run_of(record, config, model=None):
-    """The run that a record tells of; raises ValueError, naming the part, for one that this config cannot leave."""
-    def require(holds, part):
-        if not holds:
-            raise ValueError(f"its {part} cannot be right")
+def run_of(record, config):
+    """The run that `record_of` made this of; raises ValueError for the record of another config."""
+    if record.get("format") != FORMAT or record["config"] != asdict(config):
+        raise ValueError("it is of another format or config")
+    run = Run(config, **{name: record[name] for name in FACTS + CURVES})
+    run.loss = [float(x) for x in run.loss]
+    return run
 
-    require(isinstance(record, dict), "form")
-    require(type(record.get("format")) is int and record["format"] == FORMAT, "format")
-    require({"format", "config", *FACTS, *CURVES} <= record.keys(), "set of keys")
-    require(json.dumps(record["config"], sort_keys=True) == json.dumps(asdict(config), sort_keys=True), "config")
-    require(all(isinstance(record[name], list) for name in CURVES), "set of curves")
-    require(isinstance(record["diverged"], bool), "diverged")
-    require(type(record["seconds"]) is float and 0 <= record["seconds"] < math.inf, "seconds")
-    require(isinstance(record["device"], str), "device")
-    require(record["gradients"] in ("bptt", "autograd"), "gradients")
-    require(isinstance(record["versions"], dict), "versions")
-    numbers, last = record["loss"][:-1], record["loss"][-1:]
-    require(all(type(x) is float and 0 <= x < math.inf for x in numbers), "loss")
-    require(all(x in ("nan", "inf") if record["diverged"] else type(x) is float and 0 <= x < math.inf for x in last),
-            "loss")
-    done = len(record["loss"])
-    require(done <= config.batches and (done or not record["diverged"]), "number of batches")
-    due = [n for n in range(1, done + 1 - record["diverged"]) if n % config.eval_every == 0 or n == config.batches]
-    require(record["eval_batch"] == due and all(type(n) is int for n in record["eval_batch"]), "eval_batch")
-    for name in ("accuracy", "digit_accuracy"):
-        require(len(record[name]) == len(due), name)
-        require(all(type(x) is float and 0 <= x <= 1 for x in record[name]), name)
-    known = {name: record[name] for name in FACTS + CURVES}
-    return Run(config=config, model=model, **known | {"loss": [float(x) for x in record["loss"]]})
+
+def digest(data):
+    return hashlib.sha256(data).hexdigest()
+
+
+def seal_of(record):
+    """The digest of all of a record but its seal."""
+    return digest(json.dumps({k: v for k, v in record.items() if k != "seal"}, sort_keys=True).encode())
+
+
+def setting_of(config):
+    """What differs from the default config, but for the seed: the name of a folder."""
+    changes = [f"{f.name}={getattr(config, f.name)}" for f in fields(config)
+               if f.name != "seed" and getattr(config, f.name) != f.default]
+    return ",".join(changes) or "default"
 
 
 class Store:
     """A folder of runs. `make` builds the model of a config, for weights to be put into."""
 
     def __init__(self, folder, make):
-        self.folder, self.make = Path(folder), make
+        self.folder, self.make = Path(folder).absolute(), make
         self.unfinished = self.folder / ".unfinished"
 
-    def make_ready(self):
-        """Make the folder; raises OSError, one line, before any work is lost, where nothing can be written."""
+    def name(self, config):
+        """SETTING/seedN: where the files of a config's run lie, without their endings."""
+        return f"{setting_of(config)}/seed{config.seed}"
+
+    def path(self, config, ending="json"):
+        """Where a file of a config's run lies: json, safetensors, or, of an unfinished run, checkpoint or lock."""
+        if ending in ("json", "safetensors"):
+            return self.folder / f"{self.name(config)}.{ending}"
+        return self.unfinished / f"{self.name(config).replace('/', ',')}.{ending}"
+
+    def make_ready(self, configs):
+        """Make the folders of runs to come; raises ValueError, one line, before any work, where one can't be written."""
         try:
             self.unfinished.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=self.unfinished, buffering=0) as probe:
-                probe.write(b"room?")
+            for config in configs:
+                self.path(config).parent.mkdir(exist_ok=True)
         except OSError as problem:
-            raise OSError(f"run store: got {str(self.folder)!r}, {problem.strerror}; "
+            raise Refusal(f"run store: got {str(self.folder)!r}, {problem.strerror}; "
                           "allowed is a folder that can be written") from None
-
-    def name(self, config):
-        """The file name of a config's record, without its ending: readable, and unique by a digest."""
-        c, digest = config, hashlib.sha256(json.dumps(asdict(config), sort_keys=True).encode()).hexdigest()
-        return (f"{c.cell}-{c.layers}x{c.hidden}-{c.digit_len}digits-lr{c.lr:g}-{c.batches}x{c.batch_size}"
-                f"-seed{c.seed}-{digest[:8]}")
+        for path in {self.unfinished / "room", *(self.path(config) for config in configs)}:
+            check_writable(path, "run store")
 
     def read(self, config):
-        """The finished run of a config, or None. A record not to be believed is named in a warning."""
-        path = self.folder / f"{self.name(config)}.json"
+        """The finished run of a config, or None. A record not to be believed is named in a warning.
+
+        The run has a model if its weights are kept.
+        """
+        path = self.path(config)
         try:
-            record = parse(read_whole(path).decode())
+            record = json.loads(read_whole(path))
+            if not isinstance(record, dict) or record.get("seal") != seal_of(record):
+                raise ValueError("it was damaged or edited: its seal is another's")
             run = run_of(record, config)
-            if not run.done:
-                raise ValueError("its loss ends early")
-            data = read_whole(path.with_suffix(".safetensors"))
-            if hashlib.sha256(data).hexdigest() != record.get("weights"):
-                raise ValueError("its weights are not those it names")
-            run.model, weights = self.make(config), tensors_of(data)
-            require_like(weights, run.model.state_dict())
-            run.model.load_state_dict(weights)
+            if record["keeps_weights"]:
+                data = read_whole(path.with_suffix(".safetensors"))
+                if digest(data) != record["weights"]:
+                    raise ValueError("its weights are not those it names")
+                run.model = self.make(config)
+                run.model.load_state_dict(tensors_of(data))
             return run
-        except NotADirectoryError:
-            return None  # and make_ready says what is wrong
-        except OSError as error:
-            if isinstance(error, FileNotFoundError) and Path(error.filename) == path:
+        except (FileNotFoundError, NotADirectoryError) as error:
+            if Path(error.filename) == path:
                 return None
-            problem = f"{Path(error.filename or path).suffix} file: {error.strerror}"
-        except (ValueError, RecursionError) as error:
+            problem = "its weights are missing"
+        except OSError as error:
+            problem = error.strerror
+        except (ValueError, KeyError, RecursionError, RuntimeError) as error:
             problem = str(error).splitlines()[0][:100]
-        warnings.warn(f"{path.name} is not believed, {problem}: this run is trained again", stacklevel=2)
+        warnings.warn(f"record {self.name(config)} is not believed, {problem}: this run is trained again", stacklevel=2)
         return None
 
-    def write(self, run):
+    def write(self, run, keep_weights=True):
         """Add a finished run: weights first, so that a record never names what is not there."""
-        path = self.folder / f"{self.name(run.config)}.json"
-        weights = tensor_bytes(run.model.state_dict())
-        record = record_of(run) | {"weights": hashlib.sha256(weights).hexdigest()}
-        lines = [f"{json.dumps(key)}: {json.dumps(value)}" for key, value in record.items()]
-        write_whole(path.with_suffix(".safetensors"), weights)
+        path, weights = self.path(run.config), tensor_bytes(run.model.state_dict())
+        path.parent.mkdir(parents=True, exist_ok=True)
+        record = record_of(run) | {"weights": digest(weights), "keeps_weights": keep_weights}
+        lines = [f"{json.dumps(key)}: {json.dumps(value)}" for key, value in (record | {"seal": seal_of(record)}).items()]
+        if keep_weights:
+            write_whole(path.with_suffix(".safetensors"), weights)
+        else:
+            path.with_suffix(".safetensors").unlink(missing_ok=True)
         write_whole(path, ("{" + ",\n ".join(lines) + "}\n").encode())
-        self.tidy(run.config)
 
     def tidy(self, config):
-        """Remove what the making of a finished run left behind."""
-        for ending in ("checkpoint", "checkpoint.part", "progress", "lock"):
+        """Remove what the making of a finished run left behind; for whoever holds its lock."""
+        left = [self.path(config, "checkpoint"), self.path(config, "lock"),
+                *self.path(config).parent.glob(f".{self.path(config).stem}.*.part"),
+                *self.unfinished.glob(f".{self.path(config, 'checkpoint').name[:100]}.*.part")]
+        for path in left:
             with contextlib.suppress(OSError):  # Windows keeps a lock's file while it is held
-                self._unfinished(config, ending).unlink()
+                path.unlink()
 
     def lock(self, config):
         """A lock between processes on one config's run; it ends with the process that holds it."""
-        return filelock.FileLock(self._unfinished(config, "lock"))
+        return filelock.FileLock(self.path(config, "lock"))
 
     def save_checkpoint(self, training):
-        write_whole(self._unfinished(training.run.config, "checkpoint"), sealed(tensor_bytes(*training.state())))
+        """Write all that the next step of a run depends on, behind its digest."""
+        state = {"record": record_of(training.run), "rng": training.rng.bit_generator.state,
+                 "model": training.model.state_dict(), "optimizer": training.optimizer.state_dict()}
+        buffer = io.BytesIO()
+        torch.save(state, buffer)
+        data = buffer.getvalue()
+        write_whole(self.path(training.run.config, "checkpoint"), hashlib.sha256(data).digest() + data)
 
     def load_checkpoint(self, training):
-        """Bring a training to where its last checkpoint stood; False for one that is not to be believed.
-
-        After False the training may be half restored: begin with a new one.
-        """
-        path = self._unfinished(training.run.config, "checkpoint")
+        """Bring a training to where its last checkpoint stood, if there is one that is to be believed."""
+        path, run = self.path(training.run.config, "checkpoint"), training.run
         try:
-            data = unsealed(read_whole(path))
-            training.restore(tensors_of(data), facts_of(data))
+            data = read_whole(path)
+            if hashlib.sha256(data[32:]).digest() != data[:32]:
+                raise ValueError("it was damaged")
+            state = torch.load(io.BytesIO(data[32:]), weights_only=True)
+            saved = run_of(state["record"], run.config)
+            if (saved.device, saved.versions) != (run.device, run.versions):  # bits of two kinds must not meet
+                raise ValueError("it was made on another device or by other versions")
         except FileNotFoundError:
-            pass
-        except (OSError, ValueError, KeyError, TypeError, RuntimeError, OverflowError) as error:
-            problem = getattr(error, "strerror", None) or str(error).splitlines()[0][:100]
-            warnings.warn(f"{path.name} is not believed, {problem}: this run starts anew", stacklevel=2)
-            return False
-        return True
-
-    def note_progress(self, config, batches):
-        """Tell whoever waits for this run how many batches are done, if there is room for that."""
-        with contextlib.suppress(OSError):
-            self._unfinished(config, "progress").write_text(str(batches))
-
-    def progress(self, config):
-        """Batches done of a run in the making, 0 where nobody says."""
-        try:
-            return int(self._unfinished(config, "progress").read_text())
-        except (OSError, ValueError):
-            return 0
-
-    def _unfinished(self, config, ending):
-        return self.unfinished / f"{self.name(config)}.{ending}"
+            return
+        except (OSError, ValueError) as error:
+            problem = getattr(error, "strerror", None) or error
+            warnings.warn(f"checkpoint {path.name} is not believed, {problem}: this run starts anew", stacklevel=2)
+            return
+        saved.model, training.run = run.model, saved
+        training.model.load_state_dict(state["model"])
+        training.optimizer.load_state_dict(state["optimizer"])
+        training.rng.bit_generator.state = state["rng"]
