@@ -1,0 +1,198 @@
+"""How long a model keeps a carry: how far it gets, what its state holds, which layer holds it, and where it drifts.
+
+What takes long, or is fitted by least squares (whose last bits hang on the machine), is measured once for a model's
+weights and kept in records/carries.json; `recall` reads it from there.
+"""
+
+import math
+
+import numpy as np
+
+from addlab.certify.search import KINDS, first_wrong, pairs_of, recall, search
+from addlab.engine import bptt
+from addlab.study.experiments import CHAINS, configs, recorded
+from addrnn import carry_add
+
+GROUPS = {  # what the notebook calls them: settings
+    "plain": dict(layers=3),
+    "plain, 1 layer": dict(layers=1),
+    "with chains": dict(layers=3, chains=CHAINS),
+    "with chains, 4 times longer": dict(layers=3, chains=CHAINS, batches=4000),
+    "with chains, 1 layer": dict(layers=1, chains=CHAINS),
+    "with chains, 1 layer, 4 times longer": dict(layers=1, chains=CHAINS, batches=4000),
+}
+
+
+def groups(seeds, read=recorded, **changes):
+    """{name: [Run]} of GROUPS, as far as there are records; `changes` are settings that all of them share."""
+    found = {name: read(configs(seeds, **settings | changes)) for name, settings in GROUPS.items()}
+    return {name: runs for name, runs in found.items() if runs}
+
+
+# How far a model gets
+
+def right_of_random(model, count, digits):
+    """How many of `count` random sums are right."""
+    def measure():
+        return int((first_wrong(model, *pairs_of("random", count, digits, np.random.default_rng(6))) < 0).sum())
+    return recall(f"right of {count} x {digits}", model, measure)
+
+
+def shortest_wrong(model, digits=1000, depth=16):
+    """What the search for a wrong sum finds: {"pair": two decimal strings or None, "states": how many it visited}."""
+    def measure():
+        found = search(model, digits, depth)
+        return {"pair": found.pair and [str(number) for number in found.pair], "states": found.states}
+    return recall(f"search {digits} {depth}", model, measure)
+
+
+def digits_of(pair):
+    """Digits of the longer number of a pair of decimal strings, inf for None."""
+    return max(map(len, pair)) if pair else math.inf
+
+
+def first_errors(model, count, digits):
+    """{kind: [the first wrong column of each of `count` pairs, -1 for none]} of all KINDS of pairs."""
+    def measure():
+        pairs = [pairs_of(kind, count, digits, np.random.default_rng([count, i])) for i, kind in enumerate(KINDS)]
+        first = first_wrong(model, *(np.concatenate(numbers) for numbers in zip(*pairs, strict=True)))
+        return {kind: first[i * count : (i + 1) * count].tolist() for i, kind in enumerate(KINDS)}
+    return recall(f"first wrong of {count} x {digits}", model, measure)
+
+
+def survived(model, count=20, columns=1000):
+    """Columns that sum to 9 that all of `count` chains with a carry and `count` without cross before the first error."""
+    errors = first_errors(model, count, columns)
+    return min(columns if at < 0 else at for kind in ("carry", "no carry") for at in errors[kind])
+
+
+def right_up_to(model, kinds, tests):
+    """(lengths, share of the pairs of these kinds whose digits are all right up to there).
+
+    tests: [(pairs, digits)], shortest first: a length is read off the first test that reaches it.
+    """
+    errors = [np.concatenate([first_errors(model, *test)[kind] for kind in kinds]) for test in tests]
+    lengths = np.unique(np.logspace(0, np.log10(tests[-1][1]), 61).round().astype(int))
+    shares = []
+    for length in lengths:
+        first = next(first for first, (_, digits) in zip(errors, tests, strict=True) if length <= digits)
+        shares.append(float(((first < 0) | (first >= length)).mean()))
+    return lengths, np.array(shares)
+
+
+# What the state holds
+
+def walk(model, num1, num2, state=None):
+    """(states after each column [columns, layers, pairs, kept], digits said [pairs, columns]); no state is zero.
+
+    `kept` is hidden, twice that for an LSTM, whose cell stands behind its output.
+    """
+    engine, states, digits = bptt.BPTT(model), [], []
+    for column in range(num1.shape[1]):
+        logits, state = engine.logits(*(n[:, column : column + 1].astype(np.int64) for n in (num1, num2)), state)
+        states.append(np.concatenate(state, axis=2) if isinstance(state, tuple) else state)
+        digits.append(logits[:, 0].argmax(axis=1))
+    return np.stack(states), np.stack(digits, axis=1)
+
+
+def flat(states):
+    """All layers of a state side by side, and a 1: [columns, pairs, layers * kept + 1]."""
+    joined = np.moveaxis(states, 1, 2).reshape(len(states), states.shape[2], -1).astype(float)
+    return np.concatenate((joined, np.ones((*joined.shape[:2], 1))), axis=2)
+
+
+def carries_out(num1, num2):
+    """The carry out of each column but the last: 0 or 1, [columns - 1, pairs]."""
+    return ((carry_add(num1, num2) - num1 - num2) % 10)[:, 1:].T.astype(int)
+
+
+def probe(model, layers=slice(None), count=400, digits=20):
+    """Weights that read the carry, +1 or -1, off the state of some layers: least squares on random pairs."""
+    pairs = pairs_of("random", count, digits, np.random.default_rng(0))
+    states = flat(walk(model, *pairs)[0][:-1, layers])
+    x, y = states.reshape(-1, states.shape[2]), 2.0 * carries_out(*pairs).ravel() - 1
+    return np.linalg.solve(x.T @ x + 0.1 * np.eye(x.shape[1]), x.T @ y)
+
+
+def reads(model, weights, kind, layers=slice(None), count=200, digits=20):
+    """How often the sign of a probe's reading is the carry, on pairs of a kind."""
+    pairs = pairs_of(kind, count, digits, np.random.default_rng(1))
+    return float((np.sign(flat(walk(model, *pairs)[0][:-1, layers]) @ weights) == 2 * carries_out(*pairs) - 1).mean())
+
+
+def fading(model, count=12, columns=60):
+    """{"carry", "no carry": what the probe reads along chains of columns that sum to 9, [columns][count]}."""
+    def measure():
+        weights, found = probe(model), {}
+        for kind in ("carry", "no carry"):
+            states, _ = walk(model, *pairs_of(kind, count, columns, np.random.default_rng(2)))
+            found[kind] = (flat(states) @ weights)[:columns].round(3).tolist()
+        return found
+    return recall(f"fading {count} x {columns}", model, measure)
+
+
+def exchange(model, layer, count=400):
+    """How often a sum takes on the carry of another when it gets that other's state of one layer.
+
+    Two chains have the same digits, but for a carry that one of them starts with. After three columns the state of
+    `layer` is put from the one with a carry into the other, and both go on for five columns that sum to 9.
+    """
+    num1, num2 = pairs_of("no carry", count, 8, np.random.default_rng(3))
+    num1, num2 = num1[num1[:, 0] > 0], num2[num1[:, 0] > 0]
+    with_carry = num2.copy()
+    with_carry[:, 0] += 1  # the first column now sums to 10
+    (without, _), (other, _) = (walk(model, num1[:, :3], second[:, :3]) for second in (num2, with_carry))
+    state = without[-1].copy()
+    state[layer] = other[-1, layer]
+    return float((walk(model, num1[:, 3:8], num2[:, 3:8], state)[1][:, 4] == 0).mean())
+
+
+def layers_of(model):
+    """For each layer: {"random", "mixed": how often a probe of it reads the carry, "exchange": see there}."""
+    def measure():
+        found = []
+        for layer in range(model.config.layers):
+            weights = probe(model, [layer])
+            found.append({kind: round(reads(model, weights, kind, [layer]), 4) for kind in ("random", "mixed")}
+                         | {"exchange": round(exchange(model, layer), 4)})
+        return found
+    return recall("layers", model, measure)
+
+
+# Where it drifts
+
+def drift(model, count=24, columns=30, shown=400):
+    """How one more column that sums to 9 moves the probe's reading x, from everywhere between the two carries.
+
+    {"moves": [(x, its move)] of some, "mean": [(x, mean move)] in bins, "fixed": [(x, whether it is stable)]}.
+    """
+    def measure():
+        x, move = moves(model, count, columns)
+        bins, fixed = fixed_points(x, move)
+        some = slice(None, None, max(1, len(x) // shown))
+        return {"moves": np.column_stack((x[some], move[some])).round(3).tolist(),
+                "mean": [[round(float(a), 4) for a in point] for point in bins],
+                "fixed": [[round(float(at), 4), bool(stable)] for at, stable in fixed]}
+    return recall(f"drift {count} x {columns}", model, measure)
+
+
+def moves(model, count, columns):
+    """Readings x of the probe and their moves over one more column, from states mixed of both carries: two arrays."""
+    ends = [walk(model, *(n[:, :4] for n in pairs_of(kind, count, 8, np.random.default_rng(4))))[0][-1]
+            for kind in ("no carry", "carry")]
+    mixed = np.concatenate([(1 - a) * ends[0] + a * ends[1] for a in np.linspace(-0.1, 1.1, 41)], axis=1)
+    num1, num2 = pairs_of("no carry", mixed.shape[1], columns, np.random.default_rng(5))
+    states, _ = walk(model, num1[:, :columns], num2[:, :columns], mixed.astype(np.float32))
+    x = flat(states) @ probe(model)
+    return x[3:-1].ravel(), (x[4:] - x[3:-1]).ravel()
+
+
+def fixed_points(x, move, bins=25):
+    """([(middle of a bin, mean move in it)], [(x, whether it is stable)]): where the mean move changes its sign."""
+    edges = np.linspace(*np.quantile(x, [0.002, 0.998]), bins + 1)
+    which = np.digitize(x, edges)
+    filled = [i for i in range(1, bins + 1) if (which == i).sum() >= 8]
+    at, mean = (np.array([values[which == i].mean() for i in filled]) for values in (x, move))
+    turns = np.flatnonzero(np.sign(mean[:-1]) != np.sign(mean[1:]))
+    return list(zip(at, mean, strict=True)), [
+        (at[i] - mean[i] * (at[i + 1] - at[i]) / (mean[i + 1] - mean[i]), mean[i] > 0) for i in turns]

@@ -1,0 +1,186 @@
+"""The first digit is learned last: what the state before any digit costs, and three ways to make up for it.
+
+All columns but the first are read from a state that some digits left. The first is read from the zero state, which
+occurs once in a number: of the loss of n + 1 columns, 1/(n + 1) is about it, less and less the longer the numbers.
+
+    lead    one column 0 + 0 stands in front, in training, so that every true column follows another
+    tenth   the first column gets a tenth of the loss, whatever the length
+    learned the state before the first column is learned like a weight (by torch's autograd, slowly)
+
+And without any training, a finished model can be given a column 0 + 0 in front when it is tested.
+
+python -m addlab.study.start     train what has no record in records/start.json; can be stopped and goes on
+"""
+
+import json
+import sys
+
+import numpy as np
+import torch
+from torch import nn
+
+import addrnn
+from addlab.engine import bptt, parameters, store
+from addlab.engine.store import Run
+from addlab.study.experiments import configs
+from addrnn import Adder, Config, sample, streams
+
+REMEDIES = ("none", "tenth", "lead", "learned")
+SHARE = 0.1
+
+
+# Finished models
+
+def with_lead(*numbers):
+    """Digit arrays [count, digits] with a zero in front, where addition begins."""
+    return [np.concatenate((np.zeros_like(digits[:, :1]), digits), axis=1) for digits in numbers]
+
+
+def wrong_digits(model, num1, num2, total, lead=False):
+    """Which digits the model gets wrong: bool [count, digits]. With `lead`, a column 0 + 0 comes before them."""
+    digits = model.predict(*with_lead(num1, num2))[:, 1:] if lead else model.predict(num1, num2)
+    return digits != total
+
+
+def first_column(wrong):
+    """Shares of (sums right, sums right but for the first column, wrong digits that lie in that column).
+
+    wrong: bool [sums, digits], least significant digit first.
+    """
+    return (float((~wrong.any(axis=1)).mean()), float((~wrong[:, 1:].any(axis=1)).mean()),
+            float(wrong[:, 0].sum() / max(1, wrong.sum())))
+
+
+def tested(run, count=500):
+    """{"as trained": share of fresh sums right, "0 + 0 in front": the same with a leading column}."""
+    sums = sample(count, run.config.digit_len, np.random.default_rng(4))
+    return {name: float((~wrong_digits(run.model, *sums, lead=lead).any(axis=1)).mean())
+            for name, lead in (("as trained", False), ("0 + 0 in front", True))}
+
+
+def chain_before(num1, num2):
+    """For each column, how many columns that sum to 9 lie just before it: int [count, digits]."""
+    places = np.arange(num1.shape[1])
+    last_not_nine = np.maximum.accumulate(np.where(num1 + num2 != 9, places, -1), axis=1)
+    chain = np.zeros_like(num1)
+    chain[:, 1:] = (places - last_not_nine)[:, :-1]
+    return chain
+
+
+# Training with a remedy
+
+def train(config, remedy):
+    """Train as `addrnn.train` does, but for the remedy: {"loss", "batch_accuracy", "first_column"}, each [batches].
+
+    With "none" it is the same run, bit for bit. Accuracy and the share of first digits that are right are those of each
+    fresh batch before its update.
+    """
+    model, rng = Adder(config), streams(config.seed)[1]
+    start = [np.zeros((config.layers, 1, config.hidden), np.float32) for _ in range(1 + (config.cell == "LSTM"))]
+    learned = [nn.Parameter(torch.from_numpy(part)) for part in start] if remedy == "learned" else []
+    step = learned_step(model, learned) if learned else plain_step(model, remedy)
+    optimizer = (torch.optim.Adam([*model.parameters(), *learned], lr=config.lr) if learned
+                 else parameters.Adam(model.parameters(), config.lr))
+    curves = {"loss": [], "batch_accuracy": [], "first_column": []}
+    for _ in range(config.batches):
+        batch = sample(config.batch_size, config.digit_len, rng, config.chains)
+        if remedy == "lead":
+            batch = with_lead(*batch)
+        for curve, value in zip(curves.values(), step(*batch), strict=True):
+            curve.append(float(value))
+        optimizer.step()
+    return curves
+
+
+def plain_step(model, remedy):
+    """A function of a batch that leaves gradients and returns (loss, accuracy, share of first digits right)."""
+    engine, begin = bptt.BPTT(model), int(remedy == "lead")
+
+    def step(num1, num2, total):
+        digits = engine.predict(num1[:, : begin + 1], num2[:, : begin + 1])
+        first = (digits[:, begin] == total[:, begin]).mean()
+        loss, accuracy = engine.gradients(num1, num2, total)
+        if remedy == "tenth":
+            whole = [p.grad.numpy().copy() for p in model.parameters()]
+            engine.gradients(num1[:, :1], num2[:, :1], total[:, :1])
+            for p, gradient in zip(model.parameters(), whole, strict=True):
+                mine = p.grad.numpy()
+                mine *= np.float32(SHARE)  # NumPy rounds each product and sum alike everywhere
+                mine += np.float32(1 - SHARE) * gradient
+        return loss, accuracy, first
+
+    return step
+
+
+def learned_step(model, start):
+    """The same where the state before the first column is learned: torch's autograd, whose last bits may differ."""
+    def step(num1, num2, total):
+        state = [part.expand(-1, len(num1), -1).contiguous() for part in start]
+        model.zero_grad()
+        for part in start:
+            part.grad = None
+        pairs = torch.cat([model.embed_layer(torch.as_tensor(digits)) for digits in (num1, num2)], dim=2)
+        hidden, _ = model.rnn(pairs.transpose(0, 1), tuple(state) if len(state) > 1 else state[0])
+        logits, target = model.dense(hidden).transpose(0, 1), torch.as_tensor(total)
+        loss = nn.functional.cross_entropy(logits.flatten(0, 1), target.flatten())
+        loss.backward()
+        right = logits.argmax(2) == target
+        return loss.item(), right.all(1).float().mean(), right[:, 0].float().mean()
+
+    return step
+
+
+# Records
+
+def plan():
+    """[(config, remedy)] of all that is trained with a remedy, most telling first."""
+    def each(settings, remedies=REMEDIES[:3]):
+        return [(config, remedy) for config in settings for remedy in remedies]
+
+    short = dict(digit_len=(10, 100, 1000), batches=300)
+    return [*each(configs([0], **short)), *each(configs([0], digit_len=1000, batches=250), ["learned"]),
+            *each(configs([1, 2], **short)), *each(configs([0], digit_len=5000, batches=300)),
+            *each(configs([0], digit_len=1000, cell=("GRU", "LSTM"), batches=300)),
+            *each(configs([0], digit_len=5000, layers=(2, 4), batches=300), ["tenth"]),
+            *each(configs([1, 2], digit_len=5000, layers=(2, 3, 4), batches=300), ["tenth"])]
+
+
+def path():
+    return addrnn.home() / "records" / "start.json"
+
+
+def records():
+    """{key: curves} of what has been trained."""
+    return json.loads(path().read_bytes()) if path().exists() else {}
+
+
+def key(config, remedy):
+    c = config
+    return f"{c.digit_len} digits, {c.cell}, {c.layers} layers, {c.batches} batches, seed {c.seed}: {remedy}"
+
+
+def runs(remedy, seeds=range(3), **settings):
+    """Runs [Run] trained with a remedy, as far as they have records; `first_column` is a curve of theirs too."""
+    known, found = records(), []
+    for config in (Config(seed=seed, **settings) for seed in seeds):
+        if curves := known.get(key(config, remedy)):
+            run = Run(config, loss=curves["loss"])
+            run.batch_accuracy, run.first_column = curves["batch_accuracy"], curves["first_column"]
+            found.append(run)
+    return found
+
+
+def main():
+    """Train what has no record yet, one after the other."""
+    for config, remedy in plan():
+        if (name := key(config, remedy)) not in records():
+            print(name, flush=True)
+            curves = train(config, remedy)
+            with store.locked(addrnn.home() / "records" / "runs", "start"):
+                known = records() | {name: curves}
+                lines = ",\n".join(f"{json.dumps(name)}: {json.dumps(known[name])}" for name in sorted(known))
+                store.write_whole(path(), f"{{{lines}}}\n".encode())
+
+
+if __name__ == "__main__":
+    sys.exit(main())
