@@ -14,6 +14,8 @@ sums is part of what VERSION names: any change of it changes the bits of every r
 
 import functools
 import itertools
+import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
@@ -215,9 +217,9 @@ class Layout:
             used = array.ravel() < size
             self.sources[array.ravel()[used]] = start + np.flatnonzero(used)
 
-    def net(self, parameters):
-        """The Net of a model's parameters."""
-        flat = np.concatenate([p.detach().numpy().ravel() for p in parameters] + [PADDING])
+    def net(self, values):
+        """The Net of a model's parameters, flat arrays."""
+        flat = np.concatenate((*values, PADDING))
         packed = aligned(len(self.packed))
         np.take(flat, self.packed, out=packed)
         *arrays, bias_in, bias = np.split(packed, self.ends[:-1])
@@ -490,15 +492,38 @@ def on_threads(function, count, *arguments):
         other.result()
 
 
+@functools.cache
+def prepare():
+    """Have all kernels compiled: from disk in half a second, or once for each processor, which a terminal is told."""
+    told = threading.Timer(2, lambda: sys.stderr.isatty() and print(
+        "addrnn: compiling the engine for this processor, once: some twenty seconds", file=sys.stderr))
+    told.daemon = True
+    told.start()
+    sizes = Shape(cells.RNN, 1, WIDTH, WIDTH, WIDTH, WIDTH, 0)
+    *_, length = gradient_places(sizes)
+    vectors = [zeros(count) for count in (10 * WIDTH, *[2 * WIDTH**2] * 2, *[WIDTH**2] * 5, 10 * WIDTH, WIDTH, WIDTH,
+                                          100 * WIDTH)]
+    net, digits, sums = Net(*vectors), np.zeros((1, 1), np.int64), np.zeros((1, length), np.float32)
+    fill_table(sizes, net)
+    train(sizes, net, digits, digits, digits, 1, 1, sums, np.zeros(1), np.zeros(1, np.int64), IDENTITY, 0, 1)
+    join(sizes, net, sums)
+    state, logits = np.zeros((1, 1, 1), np.float32), np.zeros((0, 0, 0), np.float32)
+    predict(sizes, net, digits, digits, 1, state, digits, logits, 0, 1)
+    told.cancel()
+
+
 class BPTT:
     """Gradients and predictions of an Adder on the CPU.
 
     `model` has .embed_layer (Embedding), .rnn (RNN, LSTM or GRU with biases) and .dense (Linear), in float32. Its
-    parameters are read afresh at every call. `kept_bytes` bounds what a thread keeps of the states; it changes no bit.
+    parameters are read afresh, in place, at every call. `kept_bytes` bounds what a thread keeps of the states; it
+    changes no bit.
     """
 
     def __init__(self, model, kept_bytes=KEPT):
+        prepare()
         self.parameters, self.layout = list(model.parameters()), Layout(model)
+        self.values = [p.detach().numpy().reshape(-1) for p in self.parameters]  # the same memory
         shape = self.layout.shape
         self.chunk = 32 // cells.BLOCKS[shape.cell]
         column = ROWS * shape.layers * 4 * (shape.hidden * (1 + (shape.cell == cells.LSTM))
@@ -513,7 +538,7 @@ class BPTT:
         num1, num2, total = digit_arrays(num1, num2, total)
         count, columns = num1.shape
         layout, tiles = self.layout, -(-count // ROWS)
-        net = layout.net(self.parameters)
+        net = layout.net(self.values)
         sums, losses, right = np.empty((tiles, layout.length), np.float32), np.zeros(tiles), np.zeros(tiles, np.int64)
         kept = min(self.kept, -(-columns // self.chunk) * self.chunk)
         on_threads(train, count, layout.shape, net, num1, num2, total, self.chunk, kept, sums, losses, right, IDENTITY)
@@ -544,7 +569,7 @@ class BPTT:
             after[:] = np.concatenate(state) if is_lstm else state
         digits = np.empty(num1.shape, np.int64)
         room = np.empty((*num1.shape, 10) if logits else (0, 0, 0), np.float32)
-        on_threads(predict, len(num1), shape, self.layout.net(self.parameters), num1, num2, self.chunk, after, digits,
+        on_threads(predict, len(num1), shape, self.layout.net(self.values), num1, num2, self.chunk, after, digits,
                    room)
         return digits, room, after
 

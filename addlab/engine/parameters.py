@@ -64,7 +64,8 @@ class Adam:
 
     def __init__(self, parameters, lr):
         self.parameters, self.lr, self.step_count = list(parameters), lr, 0
-        self.m, self.v = ([torch.zeros_like(p, requires_grad=False) for p in self.parameters] for _ in range(2))
+        self.values = [p.detach().numpy().reshape(-1) for p in self.parameters]  # the same memory
+        self.m, self.v = ([np.zeros_like(value) for value in self.values] for _ in range(2))
         self.powers = [1.0, 1.0]  # of 0.9 and 0.999; a system's pow may differ in its last bit
 
     def step(self):
@@ -73,16 +74,19 @@ class Adam:
         self.powers = [self.powers[0] * 0.9, self.powers[1] * 0.999]
         step_size = np.float32(self.lr / (1 - self.powers[0]))
         root_correction = np.float32(math.sqrt(1 - self.powers[1]))
-        for p, m, v in zip(self.parameters, self.m, self.v, strict=True):
-            update(*(t.detach().numpy().reshape(-1) for t in (p, p.grad, m, v)), step_size, root_correction)
+        for p, value, m, v in zip(self.parameters, self.values, self.m, self.v, strict=True):
+            update(value, p.grad.numpy().reshape(-1), m, v, step_size, root_correction)
 
     def state_dict(self):
-        moments = {f"{name}.{i}": t for name in ("m", "v") for i, t in enumerate(getattr(self, name))}
-        counts = {"step": torch.tensor(self.step_count), "powers": torch.tensor(self.powers, dtype=torch.float64)}
-        return counts | moments
+        """All that the next step depends on, as tensors by name, on their own memory."""
+        state = {"step": torch.tensor(self.step_count), "powers": torch.tensor(self.powers, dtype=torch.float64)}
+        for name in ("m", "v"):
+            state |= {f"{name}.{i}": torch.tensor(moment) for i, moment in enumerate(getattr(self, name))}
+        return state
 
     def load_state_dict(self, state):
+        """Go on from what `state_dict` gave."""
         self.step_count, self.powers = int(state["step"]), state["powers"].tolist()
         for name in ("m", "v"):
-            for i, t in enumerate(getattr(self, name)):
-                t.copy_(state[f"{name}.{i}"])
+            for i, moment in enumerate(getattr(self, name)):
+                moment[:] = state[f"{name}.{i}"].numpy()

@@ -14,11 +14,11 @@ import warnings
 from concurrent.futures.process import BrokenProcessPool
 
 import torch
-from tqdm.auto import tqdm
 
 from addlab.engine import bptt
 from addlab.engine.reading import Refusal, shown
 from addlab.engine.store import Store
+from addlab.engine.terminal import progress_bar
 
 # One run
 
@@ -71,8 +71,8 @@ def checkpoint_seconds():
 
 # Many runs
 
-def train_all(configs, store, training_of, executor=None, keeps_weights=lambda config: True, report=lambda config: None):
-    """Train configs into a store, begun in their order, and call `report` for each that is done.
+def train_all(configs, store, training_of, executor=None, keeps_weights=lambda _: True, report=lambda _: None):
+    """Train configs into a store, begun in their order, and call `report` with each that is done.
 
     `executor` is any concurrent.futures.Executor whose workers see the store's folder; by default one process of one
     thread for each core. Ctrl-C keeps what is done.
@@ -80,8 +80,7 @@ def train_all(configs, store, training_of, executor=None, keeps_weights=lambda c
     """
     seconds, own = checkpoint_seconds(), executor is None
     store.make_ready(configs)
-    for cell in {config.cell for config in configs}:
-        getattr(bptt, "compile", print)(cell)  # once, not in every worker
+    bptt.prepare()  # so that kernels are compiled once, not in every worker
     executor = executor or Workers()
     futures = {executor.submit(train_stored, config, store.folder, training_of, keeps_weights(config), seconds): config
                for config in configs}
@@ -146,14 +145,6 @@ def has_no_workers(executor):
     """Whether an executor is a Dask client's and its cluster has no worker."""
     client = getattr(executor, "_client", None)
     return client is not None and not client.scheduler_info(n_workers=-1)["workers"]
-
-
-def progress_bar(total, what, share="{n_fmt}/{total_fmt}"):
-    """A bar with the time that is left, in a terminal or a notebook; nothing elsewhere."""
-    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
-    seen = sys.stderr.isatty() or type(shell).__name__ == "ZMQInteractiveShell"
-    return tqdm(total=total, desc=what, disable=not seen, leave=False, dynamic_ncols=True,
-                bar_format="{desc}: {bar} " + share + " [{elapsed}<{remaining}{postfix}]")
 
 
 # Processes
