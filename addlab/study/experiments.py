@@ -4,6 +4,7 @@ Experiments stand in the order in which they are trained, so that whatever is th
 original's own settings, then longer numbers and what explains them, then more seeds, 5000 digits last.
 """
 
+import dataclasses
 import itertools
 
 import addrnn
@@ -46,31 +47,29 @@ EXPERIMENTS = {
     "10-digits": layers_and_cells(10, FIRST) + configs(range(3), lr=(1e-5, 1e-4, 1e-2, 1e-1)),
     "chains": configs(layers=(1, 3), chains=CHAINS, batches=(1000, 4000)),
     "100-digits": layers_and_cells(100, FIRST),
+    "1000-digits": configs(digit_len=1000),
+    "half-trained": configs([0], digit_len=1000, batches=(100, 150, 200))
+    + configs([1, 2], digit_len=1000, batches=200),
     "rates": rates(FIRST),
-    "1000-digits": configs(range(3), digit_len=1000),
-    "half-trained": configs([0], digit_len=1000, batches=(100, 150, 200)) + configs([1, 2], digit_len=1000, batches=200)
-    + configs([0], digit_len=5000, batches=200),
+    "5000-begun": configs(range(3), digit_len=5000, batches=300),
+    "10-digits-20-seeds": layers_and_cells(10, [*MORE, *MOST]),
     "equal-parameters": [c for layers, hidden in LAYER_WIDTHS.items() if layers < 4
                          for c in configs(digit_len=100, layers=layers, hidden=hidden, batches=400)]
     + [c for cell in CELLS[1:] for c in configs(digit_len=100, cell=cell, hidden=CELL_WIDTHS[cell], batches=600)],
-    "10-digits-20-seeds": layers_and_cells(10, [*MORE, *MOST]),
     "cell-rates": cell_rates(range(2)),
-    "1000-layers": configs([0], digit_len=1000, layers=(1, 2, 4)),
     "1000-cells": configs([0], digit_len=1000, cell=CELLS[1:], batches=400),
-    "5000-digits": configs([0], digit_len=5000),
-    # From here on more seeds of what is above.
+    "5000-begun-more": configs([3, 4], digit_len=5000, batches=300),
+    "1000-layers": configs(range(3), digit_len=1000, layers=(1, 2, 4)),
+    "5000-layers-begun": configs(range(3), digit_len=5000, layers=(2, 4, 1), batches=400),
+    # From here on more seeds of what is above, and 5000 digits at full length.
     "100-digits-10-seeds": layers_and_cells(100, MORE),
-    "1000-layers-more": configs([1, 2], digit_len=1000, layers=(1, 2, 4)),
     "1000-cells-more": configs([1, 2], digit_len=1000, cell=CELLS[1:], batches=400),
     "cell-rates-more": cell_rates([2, 3, 4]) + configs(range(2), digit_len=100, cell=CELLS[1:], lr=1e-5, batches=500),
-    "half-trained-more": configs([1, 2], digit_len=5000, batches=200)
-    + configs(range(3), digit_len=5000, layers=(1, 2, 4), batches=400),
     "1000-rates": configs(range(3), digit_len=1000, lr=1e-2, batches=200),
     "rates-10-seeds": rates(MORE),
     "100-digits-20-seeds": layers_and_cells(100, MOST),
-    "1000-digits-10-seeds": configs(range(3, 10), digit_len=1000)
-    + configs([3, 4], digit_len=1000, layers=(1, 2, 4)),
-    "5000-layers": configs([0], digit_len=5000, layers=(4, 2, 1)),
+    "1000-digits-10-seeds": configs(MORE, digit_len=1000) + configs([3, 4], digit_len=1000, layers=(1, 2, 4)),
+    "5000-digits": configs([0], digit_len=5000, layers=(3, 4, 2, 1)),
     "5000-more": configs([1, 2], digit_len=5000, layers=(3, 4, 2, 1)) + configs([3, 4], digit_len=5000),
     "5000-cells": configs([0], digit_len=5000, cell=CELLS[1:], batches=400),
 }
@@ -79,7 +78,8 @@ EXPERIMENTS = {
 WEIGHTS = frozenset(
     configs(layers=(1, 3)) + EXPERIMENTS["chains"]                            # 01, 06: sums that go wrong, carries
     + configs(digit_len=100, layers=LAYERS)                                   # 03: overfitting, memory of each layer
-    + EXPERIMENTS["half-trained"] + EXPERIMENTS["half-trained-more"]          # 02, 03: the start state
+    + EXPERIMENTS["half-trained"] + EXPERIMENTS["5000-begun"] + EXPERIMENTS["5000-begun-more"]  # 02: the start state
+    + EXPERIMENTS["5000-layers-begun"]                                        # 03: the start state
     + EXPERIMENTS["1000-cells"] + EXPERIMENTS["1000-cells-more"]              # 04: the start state
     + [config for config in EXPERIMENTS["rates"] if config.seed < 3]          # 05: how far the weights went
 )
@@ -91,6 +91,13 @@ def keeps_weights(config):
 
 
 def recorded(configs):
-    """The runs among these configs that have a record, in order: a notebook never trains what takes long."""
-    store = Store(addrnn.home() / "records" / "runs", addrnn.Adder)
-    return [run for run in map(store.read, configs) if run]
+    """The runs among these configs that have a record, in order: a notebook never trains what takes long.
+
+    Of configs that differ in `batches` alone the longest: the others are its beginning, bit for bit.
+    """
+    store, longest = Store(addrnn.home() / "records" / "runs", addrnn.Adder), {}
+    for run in filter(None, map(store.read, configs)):
+        kind = dataclasses.replace(run.config, batches=1)
+        if kind not in longest or longest[kind].config.batches < run.config.batches:
+            longest[kind] = run
+    return list(longest.values())
