@@ -1,9 +1,11 @@
 """Figures: the same bytes for the same runs, whoever draws them; one clear line where they cannot be written."""
 
 import os
+import re
 import subprocess
 import sys
 from itertools import pairwise
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -11,7 +13,8 @@ import pytest
 from addlab.study import plots
 
 DRAW = """
-import numpy as np, plots
+import numpy as np
+from addlab.study import plots
 fig, (left, right) = plots.figure("A finding", columns=2)
 plots.axis(left, "loss", "batch", "nats", log="xy", xlim=(1, 100))
 plots.curves(left, {n: [(range(1, 101), n / np.arange(1, 101))] * 3 for n in (10, 100)},
@@ -19,7 +22,7 @@ plots.curves(left, {n: [(range(1, 101), n / np.arange(1, 101))] * 3 for n in (10
 plots.claim(left, "C0", x=(10, 20))
 plots.dots(right, {"RNN": [1, 2, np.inf], "GRU": [3, 4, 5]}, 10, plots.CELLS)
 plots.claim(right, "never", y=1)
-shown = plots.save(fig, "test", "what is seen")
+plots.save(fig, "test", "how it is drawn", "what is seen")
 """
 
 
@@ -38,6 +41,39 @@ def test_same_runs_give_the_same_bytes_whatever_the_users_settings(tmp_path):
     text = plain.decode()
     assert "<title>what is seen</title>" in text and 'aria-label="what is seen"' in text
     assert "<dc:date>" not in text and "<text" not in text  # letters are drawn, so that no font is missed
+
+
+def test_panels_stand_below_one_another_on_a_phone(tmp_path):
+    draw(tmp_path)
+    sizes = [[float(ElementTree.parse(tmp_path / "figures" / name).getroot().get(side).removesuffix("pt"))
+              for side in ("width", "height")] for name in ("test.svg", "narrow/test.svg")]
+    (width, height), (narrow, tall) = sizes
+    assert narrow < 0.6 * width and tall == pytest.approx(2 * height)
+
+
+def test_numbers_of_a_figure_end_at_a_hundredth_and_its_references_lead_somewhere(tmp_path):
+    text = draw(tmp_path).decode()
+    numbers = re.findall(r"\.(\d+)", " ".join(re.findall(r' (?:d|x|y)="([^"]*)"', text)))
+    assert numbers and max(map(len, numbers)) <= 2
+    ids = re.findall(r' id="([^"]+)"', text)
+    assert len(ids) == len(set(ids)) and set(re.findall(r'(?:url\(|href=")#([\w-]+)', text)) <= set(ids)
+
+
+def test_a_figure_shows_its_caption_and_hands_down_what_a_page_needs(home, monkeypatch):
+    shown = []
+    monkeypatch.setattr(plots, "display", lambda data, metadata, raw=False: shown.append((data, metadata)))
+    plots.save(plots.figure("A finding")[0], "test", "Each dot is a *seed*.")._ipython_display_()
+    (picture, about), (caption, of) = shown
+    assert picture["image/svg+xml"].encode() == (home / "figures" / "test.svg").read_bytes()
+    assert about == {"name": "test", "caption": "Each dot is a *seed*.", "alt": "A finding. Each dot is a *seed*."}
+    assert caption.data == "Each dot is a *seed*." and of == {"caption_of": "test"}
+
+
+def test_thinned_curve_keeps_its_ends():
+    _, ax = plots.figure("x")
+    plots.axis(ax, log="x", xlim=(1, 5000))
+    x, y = plots.seen(ax, range(1, 5001), range(1, 5001))
+    assert len(x) <= 251 and (x[0], x[-1]) == (1, 5000) and (x == y).all()
 
 
 def test_a_figure_on_disk_is_rewritten_only_when_it_changes(home):

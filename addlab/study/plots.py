@@ -1,7 +1,8 @@
 """The report's figures: one style, one colour for a thing in all notebooks, one file for each figure.
 
 A figure's title is its finding. Seeds are thin, their median is thick, lines carry their names at their ends.
-`save` writes figures/NAME.svg, the same bytes for the same figure, and returns it for a notebook to show.
+`save` writes figures/NAME.svg, the same bytes for the same figure, and figures/narrow/NAME.svg, its panels stacked for
+a phone.
 """
 
 import contextlib
@@ -9,17 +10,17 @@ import io
 import math
 import re
 import textwrap
-from pathlib import Path
 from xml.sax.saxutils import quoteattr
 
 import matplotlib
 import numpy as np
-from IPython.display import SVG
+from IPython.display import Markdown, display
 from matplotlib.figure import Figure
+from matplotlib.gridspec import GridSpec
 from matplotlib.ticker import FixedLocator, LogLocator, NullFormatter, NullLocator, StrMethodFormatter
 
 import addrnn
-from addlab.engine import store as runs
+from addlab.engine import store
 
 matplotlib.rcdefaults()  # not what a user's matplotlibrc says: the same bytes everywhere
 matplotlib.rcParams |= {
@@ -34,13 +35,19 @@ matplotlib.rcParams |= {
     "axes.axisbelow": True,
     "grid.color": "#e6e6e6",
     "lines.solid_capstyle": "round",
+    "path.simplify_threshold": 0.4,  # of a point: less is not seen
     "svg.fonttype": "path",  # text looks the same where the font is missing
     "svg.hashsalt": "addrnn",  # else ids are drawn at random
 }
 
+# Each set of colours runs from dark to light, so that it can be told apart in grey, too.
 INK, FAINT = "#222222", "#8a8a8a"
-CELLS = {"RNN": "#1b4f8f", "GRU": "#c4601d", "LSTM": "#4a9c5d"}
-RAMP = matplotlib.colors.LinearSegmentedColormap.from_list("ramp", ["#1d1147", "#7b2382", "#d5446d", "#f0a04b"])
+NO_CARRY, CARRY = "#1c4587", "#d9772b"
+RIGHT, WRONG = "#1c4587", "#b3261e"
+CELLS = {"RNN": "#1c3f75", "GRU": "#c0562f", "LSTM": "#58a57f"}
+RAMP = matplotlib.colors.LinearSegmentedColormap.from_list("ramp", ["#1d1147", "#7b2382", "#d5446d", "#e8963e"])
+CLAIM = "#f6edcf"
+WIDTH, NARROW = 8.0, 4.6  # inches: of a page, and of a phone
 PLACE = {  # where a setting's value lies on the ramp, from 0 to 1
     "digit_len": lambda n: math.log10(n / 10) / math.log10(500),
     "layers": lambda n: (n - 1) / 3,
@@ -66,13 +73,33 @@ def name(kind, value):
     return NAMES[kind](value)
 
 
-def figure(title, columns=1, height=3.6, width=8.0, rows=1, **subplots):
+def figure(title, columns=1, height=3.6, width=WIDTH, rows=1, **subplots):
     """A figure with its finding on top: (fig, axes), axes one or an array, as `Figure.subplots` gives them."""
     fig = Figure(figsize=(width, height), layout="constrained")
     axes = fig.subplots(rows, columns, **subplots)
-    lines = textwrap.wrap(title, round(width * 9.2))
-    fig.suptitle("\n".join(lines), x=0.01, ha="left", fontsize=12, fontweight="bold", color=INK)
+    write_title(fig, title)
     return fig, axes
+
+
+def write_title(fig, title):
+    """The finding above the panels, in as many lines as the figure's width asks for."""
+    lines = textwrap.wrap(title, round(fig.get_figwidth() * 9.2))
+    fig.suptitle("\n".join(lines), x=0.01, ha="left", fontsize=12, fontweight="bold", color=INK)
+
+
+def stack(fig):
+    """Put the panels below one another, for a phone."""
+    panels, height = fig.axes, fig.get_figheight()
+    rows = len({panel.get_subplotspec().rowspan.start for panel in panels if panel.get_subplotspec()})
+    fig.set_size_inches(NARROW, height / max(1, rows) * len(panels))
+    write_title(fig, " ".join(fig.get_suptitle().split()))
+    for place, panel in zip(GridSpec(len(panels), 1, figure=fig), panels, strict=True):
+        panel.set_subplotspec(place)
+        panel.tick_params(labelleft=True, labelbottom=True)  # which a neighbour may have borne for it
+        if panel.get_shared_y_axes().joined(panel, panels[0]):
+            panel.set_ylabel(panel.get_ylabel() or panels[0].get_ylabel())
+        if panel.get_shared_x_axes().joined(panel, panels[-1]):
+            panel.set_xlabel(panel.get_xlabel() or panels[-1].get_xlabel())
 
 
 def axis(ax, title="", xlabel="", ylabel="", log="", xlim=None, ylim=None):
@@ -101,13 +128,24 @@ def curves(ax, groups, colours=None, names=None, styles=None):
     for i, (key, seeds) in enumerate(groups.items()):
         paint = colours[key] if colours else RAMP(i / max(1, len(groups) - 1))
         style = styles[key] if styles else "-"
-        for x, y in seeds:
-            ax.plot(x, y, style, color=paint, linewidth=0.6, alpha=0.5)
         x, middle = median_curve(seeds)
+        for seed in seeds:
+            ax.plot(*seen(ax, *seed), style, color=paint, linewidth=0.6, alpha=0.5)
         if len(x):
-            ax.plot(x, middle, style, color=paint, linewidth=2.2)
+            ax.plot(*seen(ax, x, middle), style, color=paint, linewidth=2.2)
             ends.append((x[-1], middle[-1], names[key] if names else str(key), paint))
     name_ends(ax, ends)
+
+
+def seen(ax, x, y, places=250):
+    """The points (x, y) of a curve that are drawn: the first in each of so many places along the axes, and the last."""
+    x, y = np.asarray(x), np.asarray(y)
+    if len(x) <= places:
+        return x, y
+    along = (ax.transData + ax.transAxes.inverted()).transform(np.column_stack((x, np.ones(len(x)))))[:, 0]
+    kept = np.unique(np.floor(np.round(along, 6) * places), return_index=True)[1]  # rounded: the same on all machines
+    kept = np.append(kept, len(x) - 1)
+    return x[kept], y[kept]
 
 
 def median_curve(seeds):
@@ -118,11 +156,13 @@ def median_curve(seeds):
     return np.asarray(seeds[0][0][:length]), np.median([np.asarray(y[:length], float) for _, y in seeds], axis=0)
 
 
-def name_ends(ax, ends, gap=0.075):
-    """Write names right of the axes, at the heights of line ends, at least `gap` of the axes' height apart.
+def name_ends(ax, ends):
+    """Write names right of the axes, at the heights of line ends, a line apart at least.
 
     ends: [(x, y, text, colour)].
     """
+    rows = len({panel.get_subplotspec().rowspan.start for panel in ax.figure.axes if panel.get_subplotspec()})
+    gap = 13 / (ax.figure.get_figheight() * 72 / max(1, rows) - 75)  # points: a line of the axes' own height
     to_axes = ax.transData + ax.transAxes.inverted()
     low = ax.get_ylim()[0]
     heights = [float(np.clip(to_axes.transform((x, y if np.isfinite(y) else low))[1], 0, 1)) for x, y, *_ in ends]
@@ -150,23 +190,23 @@ def claim(ax, text, x=None, y=None):
 
     A mark at an x that the axes do not reach is left out.
     """
-    if x is not None and np.min(x) > ax.get_xlim()[1]:
-        return
-    if isinstance(x, tuple):
-        ax.axvspan(*x, color="#f3e9c9", zorder=0, linewidth=0)
-        x, align = sum(x) / 2, "center"
-    elif x is not None:
-        ax.axvline(x, color=FAINT, linewidth=1.2, linestyle=(0, (4, 3)), zorder=1)
-        align = "left"
-    if x is not None:
-        ax.annotate(text, (x, 1), (0 if align == "center" else 3, -2), xycoords=("data", "axes fraction"), ha=align,
-                    textcoords="offset points", va="top", fontsize=9, color="#555555", style="italic")
-    else:
+    look = {"textcoords": "offset points", "fontsize": 9, "color": "#555555", "style": "italic"}
+    if x is None:
         ax.axhline(y, color=FAINT, linewidth=1.2, linestyle=(0, (4, 3)), zorder=1)
         high = (ax.transData + ax.transAxes.inverted()).transform((1, y))[1] > 0.85  # no room above the line
         ax.annotate(text, (0.01, y), (0, -3 if high else 3), xycoords=("axes fraction", "data"),
-                    textcoords="offset points", va="top" if high else "bottom", fontsize=9, color="#555555",
-                    style="italic")
+                    va="top" if high else "bottom", **look)
+        return
+    if np.min(x) > ax.get_xlim()[1]:
+        return
+    if isinstance(x, tuple):
+        ax.axvspan(*x, color=CLAIM, zorder=0, linewidth=0)
+    else:
+        ax.axvline(x, color=FAINT, linewidth=1.2, linestyle=(0, (4, 3)), zorder=1)
+    # Above the axes, where no curve is; the title makes room.
+    ax.annotate(text, (np.min(x), 1), (0, 2), xycoords=("data", "axes fraction"), va="bottom",
+                annotation_clip=False, **look)
+    ax.set_title(ax.get_title(loc="left"), pad=18)
 
 
 def dots(ax, rows, never, colours=None):
@@ -208,42 +248,63 @@ def note(ax, text, x, y, ha="left", va="center", colour=INK):
 
 
 def svg_bytes(fig, alt=""):
-    """The figure as SVG, the same bytes for the same figure; `alt` is what it shows, in words.
+    """The figure as SVG, the same bytes for the same figure on every machine; `alt` is what it shows, in words.
 
-    Lines are drawn to a hundredth of a point: more digits would only be larger.
+    Lines are drawn to a hundredth of a point and ids are numbered as they come: both else hang on the last bits of
+    matplotlib's arithmetic.
     """
     buffer = io.BytesIO()
     fig.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Title": alt})
-    text = re.sub(r' d="[^"]*"', lambda path: re.sub(r"(\.\d\d)\d+", r"\1", path[0]), buffer.getvalue().decode())
+    places = re.compile(r' (?:d|x|y)="[^"]*"|translate\([^)]*\)')
+    text = places.sub(lambda place: re.sub(r"-?\d*\.\d+", rounded, place[0]), buffer.getvalue().decode())
+    names = dict.fromkeys(re.findall(r' id="([^"]+)"', text))
+    numbers = {name: f"i{number}" for number, name in enumerate(names)}
+    text = re.sub(r'(?<= id=")[^"]+|(?<=#)[\w-]+(?=["\)])', lambda name: numbers.get(name[0], name[0]), text)
     return text.replace("<svg ", f'<svg role="img" aria-label={quoteattr(alt)} ', 1).encode()
 
 
-def save(fig, name, alt=""):
-    """Write figures/NAME.svg under `addrnn.home()` and return it for the notebook to show.
+def rounded(number):
+    """A matched number to a hundredth, without zeros that say nothing."""
+    return f"{round(float(number[0]), 2) + 0.0:g}"
 
-    `alt` says in words what is to be seen, by default the figure's title. Raises OSError, one line, where the folder
-    cannot be written.
+
+class Picture:
+    """A figure as a notebook shows it, its caption below; the report takes caption and alternative text from it."""
+
+    def __init__(self, svg, name, caption, alt):
+        self.svg, self.name, self.caption, self.alt = svg, name, caption, alt
+
+    def _ipython_display_(self):
+        about = {"name": self.name, "caption": self.caption, "alt": self.alt}
+        display({"image/svg+xml": self.svg, "text/plain": self.alt}, raw=True, metadata=about)
+        if self.caption:
+            display(Markdown(self.caption), metadata={"caption_of": self.name})
+
+
+def save(fig, name, caption="", alt=""):
+    """Write figures/NAME.svg and figures/narrow/NAME.svg under `addrnn.home()`; returns it for the notebook to show.
+
+    `caption` is Markdown and says what the figure does not; `alt` says in words what is to be seen, by default title
+    and caption. Raises OSError, one line, where the folder cannot be written.
     """
-    data = svg_bytes(fig, alt or " ".join(fig.get_suptitle().split()))
-    write(Path(f"{name}.svg"), data)
-    return SVG(data=data)
-
-
-def folder():
-    """figures/ of `addrnn.home()`, made if need be; raises OSError, one line, where that cannot be."""
-    path = addrnn.home() / "figures"
-    with one_line_refusal(path):
-        path.mkdir(parents=True, exist_ok=True)
-    return path
+    alt = alt or f"{' '.join(fig.get_suptitle().split())}. {caption}".strip()
+    wide = svg_bytes(fig, alt)
+    write(f"{name}.svg", wide)
+    stack(fig)
+    write(f"narrow/{name}.svg", svg_bytes(fig, alt))
+    return Picture(wide.decode(), name, caption, alt)
 
 
 def write(name, data):
-    """Write bytes as figures/`name`, whole or not at all; a file that holds them already is left alone."""
-    path = folder() / name
-    # Two notebooks may draw the same figure at once.
-    with one_line_refusal(path.parent), runs.locked(addrnn.home() / "records" / "runs", "figures"):
-        if not path.exists() or path.read_bytes() != data:
-            runs.write_whole(path, data)
+    """Write bytes as figures/NAME of `addrnn.home()`, whole or not at all; a file that holds them is left alone."""
+    folder = addrnn.home() / "figures"
+    with one_line_refusal(folder):
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Two notebooks may draw the same figure at once.
+        with store.locked(addrnn.home() / "records" / "runs", "figures"):
+            if not path.exists() or path.read_bytes() != data:
+                store.write_whole(path, data)
 
 
 @contextlib.contextmanager
