@@ -1,278 +1,179 @@
-"""Prove that a trained network adds numbers of every length, and train networks for which that can be proved.
+"""Prove that a trained network computes a machine: `certify` looks for boxes in float64, `checker` proves them.
 
-Interval arithmetic carries a box of states through a column. Two boxes, one for each carry, that every one of the 200
-transitions (carry, a, b) maps into the box of its carry-out are an inductive invariant; `certify` looks for them in
-float64, `checker` re-proves them in rigorous arithmetic. A layer's state is laid out as `checker` says.
+The boxes are an inductive invariant: one for each state of the machine, which every column maps into the box of the
+machine's next state. They are found by following what the network does to boxes until they rest.
 """
 
-import argparse
 import hashlib
 import json
 import math
-import sys
-import time
-from dataclasses import asdict, dataclass
-from typing import NamedTuple
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
+import safetensors.torch
 import torch
-from torch.nn.functional import cross_entropy
 
+import addrnn
 from addlab.certify import checker
-from addlab.engine import store as runs
-from addrnn import Adder, Config, one_thread
-from command import check_writable, number
-from addlab.certify.search import counterexample  # noqa: F401, certify.counterexample is where others look for it
+from addlab.certify.boxes import Cases, Interval, Weights, advance, first_boxes, least_lead
+from addlab.certify.machines import ADDITION, Network
+from addlab.engine import store
 
-CARRY_IN = torch.tensor([0] * 200 + [1] * 100)  # of the 300 cases: from the start, from carry 0, from carry 1
-A, B = torch.arange(100).repeat(3) // 10, torch.arange(100).repeat(3) % 10
-DIGIT, CARRY_OUT = (CARRY_IN + A + B) % 10, (CARRY_IN + A + B) // 10
-GATES = {"RNN": 1, "GRU": 3, "LSTM": 4}
+ROOMS = [2.0**-k for k in range(4, 15)]  # left at every end of a box, for rounding
+COLUMNS = 300  # until the boxes rest
+GRID = 2.0**-10  # of the margin, which is rounded down to it
 
-
-# Certificate
 
 @dataclass(frozen=True)
 class Certificate:
-    """What `checker` needs besides the weights. `weights`: SHA-256 of the weights file; `margins`: of the 300 cases,
-    {"start": [10][10], "carry 0": …, "carry 1": …}, the right logit's lead; `invariant`: {"carry 0": [layer][entry]
-    (low, high), "carry 1": …}.
-    """
+    """A proof that a network computes a machine: `claim`, the JSON that `checker` reads, and the weights as bytes."""
 
-    cell: str
-    layers: int
-    hidden: int
-    embedding: int
-    weights: str
-    margins: dict
-    invariant: dict
+    claim: dict
+    weights: bytes
 
     @property
     def margin(self):
-        """The smallest of the 300 margins."""
-        return float(np.min(list(self.margins.values())))
+        """The least lead of the right logit in all cases."""
+        return self.claim["margin"]
 
-    def to_json(self):
-        """JSON text, a row of margins or a layer's box on a line."""
-        def lines(part, indent=1):
-            if isinstance(part, dict):
-                body = [f"{json.dumps(key)}: {lines(value, indent + 1)}" for key, value in part.items()]
-                return "{" + (",\n" + " " * indent).join(body) + "}"
-            if isinstance(part, (list, tuple)) and isinstance(part[0], (list, tuple)):
-                return "[" + (",\n" + " " * indent).join(map(json.dumps, part)) + "]"
-            return json.dumps(part)
-        return lines(asdict(self)) + "\n"
+    @property
+    def parameters(self):
+        return sum(tensor.numel() for tensor in safetensors.torch.load(self.weights).values())
 
-    def save(self, path):
-        """Write the certificate as JSON, whole or not at all."""
-        runs.write_whole(path, self.to_json().encode())
+    def save(self, name):
+        """Write NAME.json and NAME.safetensors, each whole or not at all."""
+        store.write_whole(Path(f"{name}.safetensors"), self.weights)
+        store.write_whole(Path(f"{name}.json"), to_json(self.claim).encode())
 
     @classmethod
-    def load(cls, path):
-        """Read what `save` wrote; raises ValueError for other files. Reading proves nothing: `checker` does."""
+    def load(cls, name):
+        """Read what `save` wrote; raises ValueError for other files. Reading proves nothing: `check` does."""
         try:
-            return cls(**runs.parse(runs.read_whole(path)))
-        except (OSError, ValueError, TypeError) as problem:
-            raise ValueError(f"certificate: got {str(path)!r}, {problem}; allowed is a file of `train`") from None
+            claim = json.loads(Path(f"{name}.json").read_bytes())
+            weights = Path(f"{name}.safetensors").read_bytes()
+        except (OSError, ValueError) as problem:
+            raise ValueError(f"certificate: got {str(name)!r}, {problem}; allowed is a NAME of `train`") from None
+        return cls(claim, weights)
+
+    def check(self):
+        """The checker's Verdict; raises checker.Rejected."""
+        return checker.check(to_json(self.claim).encode(), self.weights)
+
+    def network(self):
+        """The network: an addrnn.Adder if it adds decimal numbers, else a machines.Network."""
+        sizes = {key: self.claim[key] for key in ("cell", "layers", "hidden", "embedding")}
+        machine = checker.read_machine(self.claim["machine"])
+        network = addrnn.Adder(addrnn.Config(**sizes)) if machine == ADDITION else Network(machine, **sizes)
+        network.load_state_dict(safetensors.torch.load(self.weights))
+        return network
+
+    def boxes(self):
+        """The boxes as `boxes.advance` takes them: [layer] Interval [1 + states, entries], float64, the start first."""
+        found = []
+        for layer in range(self.claim["layers"]):
+            ends = torch.tensor([layers[layer] for layers in self.claim["invariant"]], dtype=torch.float64)
+            found.append(Interval(*(torch.nn.functional.pad(ends[..., k], (0, 0, 1, 0)) for k in (0, 1))))
+        return found
 
 
-# Intervals
-
-class Layer(NamedTuple):
-    w_in: torch.Tensor
-    w: torch.Tensor
-    b_in: torch.Tensor
-    b: torch.Tensor
-
-
-class Net(NamedTuple):
-    """The tensors of an Adder, by their place in the recurrence."""
-
-    cell: str
-    digits: torch.Tensor
-    layers: list
-    dense: torch.Tensor
-    bias: torch.Tensor
-
-    @classmethod
-    def of(cls, model, double=False):
-        def tensor(owner, name):
-            return getattr(owner, name).double() if double else getattr(owner, name)
-
-        parts = "weight_ih", "weight_hh", "bias_ih", "bias_hh"
-        layers = [Layer(*(tensor(model.rnn, f"{part}_l{k}") for part in parts)) for k in range(model.config.layers)]
-        return cls(model.config.cell, tensor(model.embed_layer, "weight"), layers, tensor(model.dense, "weight"),
-                   tensor(model.dense, "bias"))
-
-    def nowhere(self):
-        """The start state as the box of every origin: [layer] (low, high), each [3, entries]."""
-        sizes = [len(layer.w) + (self.cell != "RNN") * layer.w.shape[1] for layer in self.layers]
-        return [(self.dense.new_zeros(3, size),) * 2 for size in sizes]
-
-
-def linear(w, low, high):
-    """The interval of w x for x in [low, high]: rows of x are cases."""
-    middle, radius = (high + low) / 2 @ w.T, (high - low) / 2 @ w.abs().T
-    return middle - radius, middle + radius
-
-
-def times(gate, x):
-    """The interval of gate * x, for a gate's values, which are never negative."""
-    return torch.minimum(gate[0] * x[0], gate[1] * x[0]), torch.maximum(gate[0] * x[1], gate[1] * x[1])
-
-
-def plus(x, y):
-    return x[0] + y[0], x[1] + y[1]
-
-
-def through(f, x):
-    """The interval of a rising function f."""
-    return f(x[0]), f(x[1])
-
-
-def mix(gate, x, y):
-    """The interval of (1 - gate) x + gate y."""
-    ends = [[torch.lerp(p, q, weight) for weight in gate] for p, q in zip(x, y, strict=True)]
-    return torch.minimum(*ends[0]), torch.maximum(*ends[1])
-
-
-def step(cell, x, u, carried):
-    """One layer, one column: (h, carried). x, u: (low, high) of what the gates get from below and from the state."""
-    x, u = (list(zip(*(end.chunk(GATES[cell], 1) for end in part), strict=True)) for part in (x, u))  # by gate
-    if cell == "RNN":
-        return through(torch.tanh, plus(x[0], u[0])), ()
-    if cell == "LSTM":
-        i, f, o = (through(torch.sigmoid, plus(x[k], u[k])) for k in (0, 1, 3))
-        c = plus(times(f, carried), times(i, through(torch.tanh, plus(x[2], u[2]))))
-        return times(o, through(torch.tanh, c)), c
-    r, keep = (through(torch.sigmoid, plus(x[k], u[k])) for k in (0, 1))
-    h = mix(keep, through(torch.tanh, plus(x[2], times(r, u[2]))), carried)
-    return h, h
-
-
-def landings(net, boxes):
-    """Where all 300 cases lead from boxes: [layer] (low, high), each [300, entries], and the top layer's (low, high) h.
-
-    boxes: [layer] (low, high), each [3, entries], rows start, carry 0, carry 1.
-    """
-    pairs = torch.cat((net.digits[A[:100]], net.digits[B[:100]]), 1)  # [100, 2 embedding]
-    found, h = [], None
-    for layer, box in zip(net.layers, boxes, strict=True):
-        rows = len(layer.w)
-        x = linear(layer.w_in, *h) if h else ((pairs @ layer.w_in.T).repeat(3, 1),) * 2
-        state = [end.repeat_interleave(100, 0) for end in box]
-        h, carried = step(net.cell, [end + layer.b_in for end in x], [end[:, :rows] + layer.b for end in state],
-                          tuple(end[:, rows:] for end in state))
-        state = linear(layer.w, *h)
-        found.append(tuple(torch.cat(ends, 1) for ends in zip(state, carried, strict=True)) if carried else state)
-    return found, h
-
-
-def advance(net, boxes, shrink=1.0, room=0.0, cases=300):
-    """One column from boxes, as in `landings`: the next boxes, and how far each digit beats the right one.
-
-    The next box of a carry is the hull of all that lands there, `shrink` times as wide about its middle, `room` wider
-    at each end. `cases` = 100 counts only what leaves the start. Excess [300, 10] is the upper bound of logit k minus
-    the right logit, 0 at the right digit itself.
-    """
-    found, h = landings(net, boxes)
-    after = []
-    for low, high in found:
-        low = torch.stack([low[:cases][CARRY_OUT[:cases] == carry].amin(0) for carry in (0, 1)])
-        high = torch.stack([high[:cases][CARRY_OUT[:cases] == carry].amax(0) for carry in (0, 1)])
-        middle, radius = (high + low) / 2, (high - low) / 2 * shrink + room
-        start = torch.zeros_like(middle[:1])
-        after.append((torch.cat((start, middle - radius)), torch.cat((start, middle + radius))))
-    middle, radius = (h[1] + h[0]) / 2, (h[1] - h[0]) / 2
-    logits = middle @ net.dense.T + net.bias
-    leads = (net.dense[:, None] - net.dense).abs().flatten(0, 1)                     # [10 * 10, hidden]
-    wide = (radius @ leads.T).view(300, 10, 10)[torch.arange(300), DIGIT]            # [300, 10]
-    return after, logits - logits.gather(1, DIGIT[:, None]) + wide
-
-
-def least_lead(excess):
-    """The smallest margin of the 300 cases."""
-    return -excess.scatter(1, DIGIT[:, None], -math.inf).amax().item()
-
-
-# Proof
-
-ROOMS = [2.0**-k for k in range(4, 15)]  # room is what rounding may use up
-COLUMNS = 300  # until the boxes rest
+def to_json(claim):
+    """JSON text, a key or a row of a table or a layer's box on a line."""
+    def lines(part, depth=1):
+        nested = isinstance(part, list) and part and isinstance(part[0], list)
+        if isinstance(part, dict):
+            body = [f"{json.dumps(key)}: {lines(value, depth + 1)}" for key, value in part.items()]
+            return "{" + (",\n" + " " * depth).join(body) + "}"
+        if nested and isinstance(part[0][0], list) and isinstance(part[0][0][0], list):
+            return "[" + (",\n" + " " * depth).join(lines(value, depth + 1) for value in part) + "]"
+        if nested:
+            return "[" + (",\n" + " " * depth).join(map(json.dumps, part)) + "]"
+        return json.dumps(part)
+    return lines(claim) + "\n"
 
 
 @torch.no_grad()
-def contraction(model, certificate, columns=40):
-    """Mean half-width of both boxes, column by column: two arrays [columns], from the start and from the certificate's.
+def settle(weights, cases, room):
+    """Where the boxes rest when each column leaves `room` at every end, rounded outwards, and the least lead there.
 
-    From the start the boxes hold what short numbers reach, and grow; from the certificate's they hold all, and shrink.
+    None where they do not rest, or the next boxes without room are not inside.
     """
-    net = Net.of(model, double=True)
-    from_start, _ = advance(net, net.nowhere(), cases=100)
-    ends = [np.array([certificate.invariant[f"carry {carry}"][layer] for carry in (0, 1)])
-            for layer in range(certificate.layers)]  # [2 carries, entries, 2]
-    from_all = [tuple(torch.as_tensor(np.pad(end[..., k], ((1, 0), (0, 0)))) for k in (0, 1)) for end in ends]
-    found = []
-    for boxes in (from_start, from_all):
-        found.append([])
-        for _ in range(columns):
-            found[-1].append(torch.cat([(high - low)[1:] for low, high in boxes], 1).mean().item() / 2)
-            boxes, _ = advance(net, boxes)
-    return tuple(map(np.array, found))
-
-
-@torch.no_grad()
-def settle(net, room):
-    """The boxes' fixed point when each column leaves `room` at every end, rounded outwards, and its least lead.
-
-    None where no box comes to rest, or the unwidened next boxes are not inside.
-    """
-    boxes, _ = advance(net, net.nowhere(), room=room, cases=100)
+    boxes = first_boxes(weights, cases, room=room)
     for _ in range(COLUMNS):
-        after, excess = advance(net, boxes, room=room)
-        moved = max((p - q).abs().max().item() for old, new in zip(boxes, after, strict=True)
-                    for p, q in zip(old, new, strict=True))
+        after, excess = advance(weights, cases, boxes, room=room)
+        moved = max((end - end_after).abs().max().item() for box, box_after in zip(boxes, after, strict=True)
+                    for end, end_after in zip(box, box_after, strict=True))
         boxes = after
-        if moved < room / 16 or least_lead(excess) < 0:
+        if moved < room / 16 or least_lead(excess, cases) < 0:
             break
     grid = room / 4
-    boxes = [((low / grid).floor() * grid, (high / grid).ceil() * grid) for low, high in boxes]
-    after, excess = advance(net, boxes)
-    inside = all((new_low >= low).all() and (new_high <= high).all()
-                 for (low, high), (new_low, new_high) in zip(boxes, after, strict=True))
-    return (boxes, least_lead(excess)) if inside else None
+    boxes = [Interval((box.low / grid).floor() * grid, (box.high / grid).ceil() * grid) for box in boxes]
+    after, excess = advance(weights, cases, boxes)
+    if not all(box.contains(box_after) for box, box_after in zip(boxes, after, strict=True)):
+        return None
+    return boxes, least_lead(excess, cases)
 
 
-def find(model):
-    """Boxes, as in `advance`, that seem to be an invariant with right digits all over, or None: float64, no proof.
+def find_boxes(model, machine=ADDITION):
+    """Boxes that seem to be an invariant with the right symbol everywhere, or None: float64, no proof.
 
     The roomiest whose least lead is at least half the best.
     """
-    net = Net.of(model, double=True)
-    found = [settled for room in ROOMS if (settled := settle(net, room)) is not None]
+    weights, cases = Weights.of(model, torch.float64), Cases(machine)
+    found = [settled for room in ROOMS if (settled := settle(weights, cases, room)) is not None]
     best = max((lead for _, lead in found), default=0)
     return next((boxes for boxes, lead in found if lead >= best / 2), None) if best > 0 else None
 
 
-def certify(model):
-    """A Certificate that the model adds decimal numbers of every length, or None where no proof was found.
+def certify(model, machine=ADDITION):
+    """A Certificate that the model computes the machine on inputs of every length, or None where no proof was found.
 
-    Every certificate returned has passed `checker`.
+    model: an addrnn.Adder or a machines.Network. Every certificate returned has passed `checker`.
     """
-    boxes = find(model)
+    boxes = find_boxes(model, machine)
     if boxes is None:
         return None
-    config = model.config
-    invariant = {f"carry {carry}": [torch.stack(ends, 2)[1 + carry].tolist() for ends in boxes] for carry in (0, 1)}
-    weights = runs.tensor_bytes(model.state_dict())
+    rnn = model.rnn
+    sizes = dict(cell=type(rnn).__name__, layers=rnn.num_layers, hidden=rnn.hidden_size,
+                 embedding=model.embed_layer.embedding_dim)
+    by_layer = [torch.stack(box, 2)[1:].tolist() for box in boxes]               # [layer][state][entry] (low, high)
+    invariant = [list(layers) for layers in zip(*by_layer, strict=True)]
+    weights = safetensors.torch.save({name: tensor.contiguous() for name, tensor in model.state_dict().items()})
+    intervals = [[checker.read_box(box) for box in layers] for layers in invariant]
     try:
-        proved = checker.prove(config.cell, config.layers, config.hidden, config.embedding,
-                               checker.read_weights(weights), invariant)
+        leads = checker.prove(checker.Network(**sizes), machine, checker.read_weights(weights), intervals)
     except checker.Rejected:
         return None
-    margins = (np.floor(np.array(proved) / checker.GRID) * checker.GRID).reshape(3, 10, 10)
-    return Certificate(config.cell, config.layers, config.hidden, config.embedding, hashlib.sha256(weights).hexdigest(),
-                       dict(zip(checker.ORIGINS, margins.tolist(), strict=True)), invariant)
+    margin = math.floor(min(map(checker.lower_end, leads)) / GRID) * GRID
+    table = {name: getattr(machine, name) for name in machine.__dataclass_fields__}
+    return Certificate(dict(machine=table, **sizes, weights=hashlib.sha256(weights).hexdigest(), margin=margin,
+                            invariant=invariant), weights)
+
+
+def margins(certificate):
+    """The least lead of the right logit in each case of a certificate: array [1 + states, columns], the start first."""
+    claim = certificate.claim
+    machine = checker.read_machine(claim["machine"])
+    network = checker.Network(*(claim[key] for key in ("cell", "layers", "hidden", "embedding")))
+    intervals = [[checker.read_box(box) for box in layers] for layers in claim["invariant"]]
+    leads = checker.prove(network, machine, checker.read_weights(certificate.weights), intervals)
+    return np.array([checker.lower_end(lead) for lead in leads]).reshape(machine.states + 1, -1)
+
+
+@torch.no_grad()
+def contraction(certificate, columns=40):
+    """Mean half-width of an adder's boxes, column by column: arrays [columns], from the start and from the certificate.
+
+    From the start the boxes hold what short numbers reach, and grow; the certificate's hold all, and shrink.
+    """
+    weights, cases = Weights.of(certificate.network(), torch.float64), Cases(ADDITION)
+    widths = []
+    for boxes in (first_boxes(weights, cases), certificate.boxes()):
+        widths.append([])
+        for _ in range(columns):
+            widths[-1].append(torch.cat([box.radius[1:] for box in boxes], 1).mean().item())
+            boxes, _ = advance(weights, cases, boxes)
+    return tuple(map(np.array, widths))
 
 
 def by_hand():
@@ -282,7 +183,7 @@ def by_hand():
     v = s + 0.45 L + 0.3 - 5 (L' + 1) is within 0.4 of the digit; logits 2 d v - d² are largest at d = v rounded.
     The offsets are not symmetric because L = 0 at the start must count as no carry.
     """
-    model = Adder(Config(layers=1, hidden=2, embedding=1))
+    model = addrnn.Adder(addrnn.Config(layers=1, hidden=2, embedding=1))
     digits, steep, flat = torch.arange(10.0), 40.0, 1 / 64
     rnn, dense = model.rnn, model.dense
     with torch.no_grad():
@@ -294,106 +195,3 @@ def by_hand():
         dense.weight[:] = torch.stack((-10 * digits, 2 * digits / flat), 1)
         dense.bias[:] = 2 * digits * (9.5 - 5) - digits**2
     return model
-
-
-# Training
-
-RAMP = 0.7       # the share of the batches in which the boxes grow to their full size
-WIDTH_COST = 0.1  # of the boxes' width, against the distance between them
-ROOM = 2.0**-5   # left at every end of a box of full size: rounding will need some
-CLIP = 0.1       # of the gradient's norm: boxes that burst would otherwise throw the weights far off
-
-
-def width_ratio(low, high):
-    """How wide a layer's two boxes are, against how far apart: low, high [3, entries]."""
-    middle = (low + high) / 2
-    return (high - low).sum() / 2 / (middle[2] - middle[1]).abs().sum()
-
-
-def train_provable(config, model=None, sure=1.5):
-    """Train an Adder on the 300 cases' worst-case logits until `certify` can prove it; returns the model.
-
-    Two columns at a time, from the boxes that the batch before left, so that what is trained is their fixed point; the
-    boxes are shrunk about their middles by a factor that grows to 1 (Gowal et al. 2018, arXiv:1810.12715, ramp the
-    radius alike). Uses config's cell, layers, hidden, embedding, seed, lr (0.005 is good) and batches; trains `model`
-    further if given. The boxes grow only while every margin is above `sure`.
-    """
-    model = model or Adder(config)
-    optimizer = torch.optim.Adam(model.parameters(), lr=config.lr)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, config.batches)
-    net, shrink = Net.of(model), 0.0
-    with one_thread():
-        boxes, _ = advance(net, net.nowhere(), shrink, cases=100)
-        for _ in range(config.batches):
-            net = Net.of(model)
-            boxes = [(low.detach(), high.detach()) for low, high in boxes]
-            loss = 0
-            for _ in range(2):
-                boxes, excess = advance(net, boxes, shrink, ROOM * shrink)
-                loss = loss + cross_entropy(excess, DIGIT)
-            if shrink > 0:
-                loss = loss + WIDTH_COST / shrink * sum(width_ratio(low, high) for low, high in boxes)
-            optimizer.zero_grad()
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP)
-            optimizer.step()
-            schedule.step()
-            if least_lead(excess.detach()) > sure:
-                shrink = min(1.0, shrink + 1 / (RAMP * config.batches))
-    return model
-
-
-# Command line
-
-def fail(message):
-    print(f"certify: {message}", file=sys.stderr)
-    sys.exit(2)
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message):
-        fail(message)
-
-
-def parser():
-    p = _Parser(prog="certify.py", description="Train a network that provably adds, or check such a proof.")
-    commands = p.add_subparsers(dest="command", required=True, parser_class=_Parser)
-    train = commands.add_parser("train", help="train, prove, write the weights and the certificate")
-    train.add_argument("--model", default="RNN", help="cell: RNN, LSTM or GRU")
-    for name, default in dict(layers=1, hidden=64, embedding=32, seed=0, batches=1000).items():
-        train.add_argument(f"--{name}", type=number, default=default, metavar="INT")
-    train.add_argument("--lr", type=number, default=5e-3, metavar="FLOAT")
-    train.add_argument("--save", required=True, metavar="NAME", help="writes NAME.json and NAME.safetensors")
-    check = commands.add_parser("check", help="re-prove a certificate in rigorous arithmetic: 0 proved, 1 rejected")
-    check.add_argument("certificate")
-    check.add_argument("weights")
-    return p
-
-
-def main(arguments=None):
-    """The command line. Exit status: 0 proved, 1 no proof, 2 bad input, with one line."""
-    options = vars(parser().parse_args(arguments))
-    if options.pop("command") == "check":
-        return checker.main([options["certificate"], options["weights"]])
-    name, cell = options.pop("save"), options.pop("model")
-    try:
-        config = Config(cell=cell, **options)
-        for ending in (".json", ".safetensors"):
-            check_writable(name + ending)
-    except ValueError as problem:
-        fail(problem)
-    begin = time.perf_counter()
-    model = train_provable(config)
-    certificate = certify(model)
-    seconds = time.perf_counter() - begin
-    if certificate is None:
-        print(f"no proof found after {seconds:.0f} s of training; another seed or more --batches may help")
-        return 1
-    model.save(name + ".safetensors")
-    certificate.save(name + ".json")
-    print(f"proved after {seconds:.0f} s, smallest margin {certificate.margin:.3f}: {name}.json, {name}.safetensors")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
