@@ -7,7 +7,6 @@ fast and what keeps its results lies in addlab/engine; what they mean is studied
 import argparse
 import dataclasses
 import functools
-import os
 import sys
 import time
 from numbers import Integral, Real
@@ -19,6 +18,9 @@ from torch import nn
 from addlab.engine import bptt, parameters, workers
 from addlab.engine.reading import Refusal, as_list, number, pick_device, read_digits, shown, to_digits, to_int, to_text
 from addlab.engine.store import Run, Store, check_writable, home, read_weights, write_weights
+from addlab.engine.terminal import fail, one_line_errors, progress_bar
+
+listed = as_list
 
 # Settings
 
@@ -151,8 +153,7 @@ class Adder(nn.Module):
         """
         a, b = to_digits(a), to_digits(b)
         pair = np.zeros((2, 1, max(len(a), len(b)) + 1), dtype=np.int64)
-        pair[0, 0, : len(a)] = a
-        pair[1, 0, : len(b)] = b
+        pair[0, 0, : len(a)], pair[1, 0, : len(b)] = a, b
         return to_int(self.predict(*pair)[0])
 
     def save(self, path):
@@ -161,10 +162,7 @@ class Adder(nn.Module):
 
     @classmethod
     def load(cls, path):
-        """Read the weights that `save` wrote; their shapes tell cell, layers, hidden and embedding.
-
-        Raises ValueError, one line, for a file that is missing, cut short, no safetensors, or of other shapes.
-        """
+        """Read the weights that `save` wrote; their shapes tell the settings. Raises ValueError for another file."""
         settings, tensors = read_weights(path)
         model = cls(Config(**settings))
         model.load_state_dict(tensors)
@@ -200,15 +198,11 @@ class Training:
 
     def __init__(self, config, device=None):
         device = pick_device(device)
-        self.model = Adder(config).to(device)
-        if device.type == "cpu":
-            self.gradients = bptt.BPTT(self.model).gradients
-            self.optimizer = parameters.Adam(self.model.parameters(), config.lr)
-            name, versions = "cpu", {"engine": bptt.VERSION, "numpy": np.__version__}
-        else:
-            self.gradients = functools.partial(autograd, self.model)
-            self.optimizer = torch.optim.Adam(self.model.parameters(), config.lr)
-            name, versions = torch.cuda.get_device_name(device), {"torch": torch.__version__, "numpy": np.__version__}
+        on_cpu, self.model = device.type == "cpu", Adder(config).to(device)
+        self.gradients = bptt.BPTT(self.model).gradients if on_cpu else functools.partial(autograd, self.model)
+        self.optimizer = (parameters.Adam if on_cpu else torch.optim.Adam)(self.model.parameters(), config.lr)
+        versions = {"numpy": np.__version__} | ({"engine": bptt.VERSION} if on_cpu else {"torch": torch.__version__})
+        name = "cpu" if on_cpu else torch.cuda.get_device_name(device)
         _, self.rng, test_rng = streams(config.seed)
         self.test_set = sample(config.test_batch_size, config.digit_len, test_rng)
         self.run = Run(config, device=name, versions=versions, model=self.model)
@@ -235,7 +229,7 @@ def train(config, device=None):
     """Train an adder and return its Run. Ctrl-C raises KeyboardInterrupt; use `sweep` to keep what is done."""
     training = Training(config, device)
     run = training.run
-    with workers.progress_bar(config.batches, f"{config.cell} {config.digit_len} digits") as bar:
+    with progress_bar(config.batches, f"{config.cell} {config.digit_len} digits") as bar:
         for _ in training.steps():
             bar.set_postfix(loss=f"{run.loss[-1]:.4f}", accuracy=run.accuracy[-1:], refresh=False)
             bar.update()
@@ -264,25 +258,22 @@ def sweep(configs, executor=None):
 
 # The four experiments of the original
 
-SEEDS = (0, 1, 2, 3, 4)
-
-
-def test1(digit_lens=(10, 100, 1000), seeds=SEEDS, **settings):
+def test1(digit_lens=(10, 100, 1000), seeds=range(5), **settings):
     """Digit length: {length: [a Run for each seed]}."""
     return experiment("digit_len", digit_lens, seeds, settings)
 
 
-def test2(layers=(1, 2, 3, 4), seeds=SEEDS, **settings):
+def test2(layers=(1, 2, 3, 4), seeds=range(5), **settings):
     """Layers: {layers: [a Run for each seed]}, at 100 digits unless `digit_len` says else."""
     return experiment("layers", layers, seeds, {"digit_len": 100} | settings)
 
 
-def test3(cells=("RNN", "LSTM", "GRU"), seeds=SEEDS, **settings):
+def test3(cells=("RNN", "LSTM", "GRU"), seeds=range(5), **settings):
     """Cell type: {cell: [a Run for each seed]}, at 100 digits unless `digit_len` says else."""
     return experiment("cell", cells, seeds, {"digit_len": 100} | settings)
 
 
-def test4(lrs=(1e-5, 1e-4, 1e-3, 1e-2, 1e-1), seeds=SEEDS, **settings):
+def test4(lrs=(1e-5, 1e-4, 1e-3, 1e-2, 1e-1), seeds=range(5), **settings):
     """Learning rate: {rate: [a Run for each seed]}, at 100 digits unless `digit_len` says else."""
     return experiment("lr", lrs, seeds, {"digit_len": 100} | settings)
 
@@ -290,10 +281,7 @@ def test4(lrs=(1e-5, 1e-4, 1e-3, 1e-2, 1e-1), seeds=SEEDS, **settings):
 def experiment(name, values, seeds, settings):
     """{value: [a Run for each seed]} for each value of the setting `name`; `settings` are those of all runs."""
     values, seeds = as_list(values, name), as_list(seeds, "seeds")
-    for setting in settings:
-        if setting in (name, "seed"):
-            raise Refusal(f"{setting}: got {shown(settings[setting])}, allowed is a list, as the experiment's own")
-    configs = [Config(**settings | {name: value, "seed": seed}) for value in values for seed in seeds]
+    configs = [Config(**settings, **{name: value, "seed": seed}) for value in values for seed in seeds]
     runs = iter(sweep(configs))
     return {value: [next(runs) for _ in seeds] for value in values}
 
@@ -304,7 +292,7 @@ def main(arguments=None):
     """Train, save and ask; or load and ask. Leaves with one line for what it cannot do."""
     parser = argparse.ArgumentParser(prog="addrnn", allow_abbrev=False, argument_default=argparse.SUPPRESS,
                                      description="Train a recurrent network to add two decimal numbers, or ask one.")
-    parser.error = fail
+    parser.error = functools.partial(fail, "addrnn")
     for field in dataclasses.fields(Config):
         parser.add_argument(field.metadata["option"], dest=field.name, type=str if field.type is str else number,
                             help=f"{field.metadata['about']} (default {field.default})", metavar="VALUE")
@@ -317,7 +305,7 @@ def main(arguments=None):
     device, save, load, pairs = (settings.pop(name) for name in ("device", "save", "load", "add"))
     if settings.get("cell") == "pt":  # as the original calls its default
         settings["cell"] = Config.cell
-    try:
+    with one_line_errors("addrnn"):
         pairs = [(read_digits(a), read_digits(b)) for a, b in pairs]
         if load is None:
             config = Config(**settings)
@@ -327,7 +315,7 @@ def main(arguments=None):
             model = run.model
             if save is not None:
                 model.save(save)  # before anything is printed: whoever reads our output may be gone
-            print_curve(run)
+            print(run)
             pairs = pairs or zip(*sample(3, config.digit_len, np.random.default_rng())[:2], strict=True)
         elif settings or save is not None or not pairs:
             raise Refusal("--load: got a model to be asked, allowed beside it are --add, which it needs, and --device")
@@ -337,33 +325,6 @@ def main(arguments=None):
             answer, right = model.add(a, b), to_int(a) + to_int(b)
             print(f"{to_text(a)} + {to_text(b)} = {to_text(answer)}"
                   + ("" if answer == right else f"   wrong: it is {to_text(right)}"))
-        sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # where Python flushes what nobody reads
-        sys.exit(1)
-    except (ValueError, OSError) as problem:
-        fail(problem)
-    except (MemoryError, RuntimeError, OverflowError, TypeError) as problem:  # what NumPy and torch raise for them
-        fail(f"these sizes are too large for this machine: {problem}")
-    except KeyboardInterrupt:
-        fail("stopped", 130)
-
-
-def fail(problem, status=2):
-    """Leave with one line."""
-    print(f"addrnn: {' '.join(str(problem).split())}", file=sys.stderr)
-    sys.exit(status)
-
-
-def print_curve(run):
-    """Print a run's evaluations and its end."""
-    print("batch      loss  sums right  digits right")
-    for batch, accuracy, digit_accuracy in zip(run.eval_batch, run.accuracy, run.digit_accuracy, strict=True):
-        print(f"{batch:5d}  {run.loss[batch - 1]:8.4f}  {accuracy:10.3f}  {digit_accuracy:12.4f}")
-    if run.diverged:
-        print(f"diverged at batch {len(run.loss)}: the loss is {run.loss[-1]}")
-    elif run.accuracy:
-        print(f"final accuracy {run.accuracy[-1]:.3f} on {run.config.test_batch_size} sums, {run.seconds:.1f} s")
 
 
 if __name__ == "__main__":

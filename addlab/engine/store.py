@@ -1,7 +1,7 @@
 """Records of training runs: plain JSON and safetensors, written whole or not at all, never able to run code.
 
-A store is a folder. A finished run is SETTING/seedN.json, SETTING being what differs from the default config, and beside
-it its weights, seedN.safetensors, where they are kept. What is unfinished (checkpoints, locks) lies in .unfinished.
+A store is a folder. A finished run is SETTING/seedN.json, SETTING being what differs from the default config, and
+beside it its weights, seedN.safetensors, where they are kept. What is unfinished lies in .unfinished.
 Every record and checkpoint carries a digest of itself, so that one that was cut, damaged or edited is not believed.
 """
 
@@ -54,6 +54,19 @@ class Run:
         self.eval_batch.append(len(self.loss))
         self.accuracy.append(accuracy)
         self.digit_accuracy.append(digit_accuracy)
+
+
+    def __str__(self):
+        """The evaluations as a table, and how the run ended."""
+        lines = ["batch      loss  sums right  digits right"]
+        for batch, accuracy, digit_accuracy in zip(self.eval_batch, self.accuracy, self.digit_accuracy, strict=True):
+            lines.append(f"{batch:5d}  {self.loss[batch - 1]:8.4f}  {accuracy:10.3f}  {digit_accuracy:12.4f}")
+        if self.diverged:
+            lines.append(f"diverged at batch {len(self.loss)}: the loss is {self.loss[-1]}")
+        elif self.accuracy:
+            lines.append(f"final accuracy {self.accuracy[-1]:.3f} on {self.config.test_batch_size} sums, "
+                         f"{self.seconds:.1f} s")
+        return "\n".join(lines)
 
 
 # Files
@@ -110,12 +123,18 @@ def write_whole(path, data):
 
 def check_writable(path, what="output path (--save)"):
     """Raise ValueError, one line, unless `write_whole` could put a file there; leaves everything as it was."""
+    with refused(what, path), part_of(Path(os.path.realpath(path))) as file:
+        file.write(b"room?")
+        file.flush()
+
+
+@contextlib.contextmanager
+def refused(what, path):
+    """Turn an OSError into a ValueError of one line."""
     try:
-        with part_of(Path(os.path.realpath(path))) as file:
-            file.write(b"room?")
-            file.flush()
+        yield
     except OSError as problem:
-        raise Refusal(f"{what}: got {str(path)!r}, {problem.strerror}; allowed is a place that can be written") from None
+        raise Refusal(f"{what}: got {str(path)!r}, {problem.strerror}; allowed is what can be written") from None
 
 
 @contextlib.contextmanager
@@ -243,14 +262,11 @@ class Store:
         return self.unfinished / f"{self.name(config).replace('/', ',')}.{ending}"
 
     def make_ready(self, configs):
-        """Make the folders of runs to come; raises ValueError, one line, before any work, where one can't be written."""
-        try:
+        """Make the folders of runs to come; raises ValueError, one line, before any work where one refuses files."""
+        with refused("run store", self.folder):
             self.unfinished.mkdir(parents=True, exist_ok=True)
             for config in configs:
                 self.path(config).parent.mkdir(exist_ok=True)
-        except OSError as problem:
-            raise Refusal(f"run store: got {str(self.folder)!r}, {problem.strerror}; "
-                          "allowed is a folder that can be written") from None
         for path in {self.unfinished / "room", *(self.path(config) for config in configs)}:
             check_writable(path, "run store")
 
@@ -283,12 +299,17 @@ class Store:
         warnings.warn(f"record {self.name(config)} is not believed, {problem}: this run is trained again", stacklevel=2)
         return None
 
+    def weights_digest(self, config):
+        """The digest of a recorded run's weights, which its record names whether they are kept or not."""
+        return json.loads(read_whole(self.path(config)))["weights"]
+
     def write(self, run, keep_weights=True):
         """Add a finished run: weights first, so that a record never names what is not there."""
         path, weights = self.path(run.config), tensor_bytes(run.model.state_dict())
         path.parent.mkdir(parents=True, exist_ok=True)
         record = record_of(run) | {"weights": digest(weights), "keeps_weights": keep_weights}
-        lines = [f"{json.dumps(key)}: {json.dumps(value)}" for key, value in (record | {"seal": seal_of(record)}).items()]
+        record["seal"] = seal_of(record)
+        lines = [f"{json.dumps(key)}: {json.dumps(value)}" for key, value in record.items()]
         if keep_weights:
             write_whole(path.with_suffix(".safetensors"), weights)
         else:
