@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 import torch
 
-from addlab.certify import proof as certify
-from addlab.certify import search as counterexample
-from addrnn import Adder, Config, carry_add
+from addlab.certify import counterexample
+from addlab.certify import search as searching
 from addlab.certify.search import search
+from addrnn import Adder, Config, carry_add
 
 
 def handmade(tilt=None):
@@ -42,7 +42,7 @@ def test_an_exact_adder_has_no_counterexample_and_the_search_says_how_far_it_loo
     assert found.pair is None
     assert found.digits == 301  # one more for the last carry
     assert found.states > 100_000
-    assert certify.counterexample(model, digits=40) is None
+    assert counterexample(model, digits=40) is None
 
 
 @pytest.mark.parametrize("tilt", [3.95, 4.0, 4.2])
@@ -65,12 +65,12 @@ def test_a_fading_carry_is_found_far_out():
 @pytest.mark.parametrize("layers", [1, 3])
 def test_what_is_reported_is_added_wrongly(cell, layers):
     model = Adder(Config(cell=cell, layers=layers, hidden=8, embedding=4))
-    a, b = counterexample.counterexample(model)
+    a, b = counterexample(model)
     assert model.add(a, b) != a + b
 
 
 def test_a_pair_that_the_model_adds_rightly_is_never_reported():
-    walk = counterexample.Walk(handmade(), digits=10)
+    walk = searching.Walk(handmade(), digits=10)
     walk.wrong = [bytes([99, 1]), bytes([19, 90, 0, 0])]  # as if the walk's own arithmetic had been off
     assert walk.confirmed() is None
 
@@ -78,17 +78,17 @@ def test_a_pair_that_the_model_adds_rightly_is_never_reported():
 def test_columns_become_the_shortest_numbers_that_show_their_last_digit():
     for columns, pair in [(b"\x63", (9, 9)), (b"\x63\x00", (9, 9)), (b"\x63\x00\x00", (1009, 9)), (b"\x00", (0, 0)),
                           (b"\x0c\x22", (31, 42))]:
-        assert counterexample.numbers(columns) == pair
-        assert counterexample.length(columns) == digits(pair) or columns == b"\x00"
+        assert searching.numbers(columns) == pair
+        assert searching.length(columns) == digits(pair) or columns == b"\x00"
 
 
-@pytest.mark.parametrize("kind", counterexample.KINDS)
+@pytest.mark.parametrize("kind", searching.KINDS)
 def test_pairs_are_of_their_kind_and_an_exact_adder_gets_them_all(kind):
-    num1, num2 = counterexample.pairs_of(kind, 50, 1000, np.random.default_rng(1))
+    num1, num2 = searching.pairs_of(kind, 50, 1000, np.random.default_rng(1))
     nines = (num1 + num2)[:, 1:-1] == 9
     share = {"random": 0.1, "mixed": 0.55}.get(kind, 1)
     assert abs(nines.mean() - share) < 0.02
-    assert (counterexample.first_wrong(handmade(), num1, num2) == -1).all()
+    assert (searching.first_wrong(handmade(), num1, num2) == -1).all()
     total = carry_add(num1, num2)
     if kind in ("carry", "no carry"):
         assert (total[:, 1:-1] == 9 * (kind == "no carry")).all()
@@ -100,7 +100,7 @@ def test_the_first_wrong_column_is_told():
     num1[:2, :-1] = 9
     num2[0, 0] = 1
     k = next(k for k in range(1, 100) if model.add(10**k - 1, 1) != 10**k)
-    first = counterexample.first_wrong(model, num1, num2)
+    first = searching.first_wrong(model, num1, num2)
     assert first[0] in (k - 1, k)
     assert (first[1:] == -1).all()
 
@@ -109,8 +109,8 @@ def test_results_are_computed_once_for_the_same_weights(tmp_path, monkeypatch):
     monkeypatch.setenv("ADDRNN_HOME", str(tmp_path))
     calls = []
     for model in (handmade(), handmade(), handmade(tilt=4.0)):
-        assert counterexample.recall("calls", model, lambda: calls.append(0) or len(calls)) == len(calls)
+        assert searching.recall("calls", model, lambda: calls.append(0) or len(calls)) == len(calls)
     assert len(calls) == 2
-    assert counterexample.recall("other", handmade()) is None
-    assert counterexample.recall("other", handmade(), lambda: [None, 1]) == [None, 1]
-    assert counterexample.recall("calls", handmade(), lambda: -1) == 1
+    assert searching.recall("other", handmade()) is None
+    assert searching.recall("other", handmade(), lambda: [None, 1]) == [None, 1]
+    assert searching.recall("calls", handmade(), lambda: -1) == 1

@@ -20,11 +20,10 @@ import json
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from flint import fmpz
 
 import addrnn
-from addlab.engine import store as runs
+from addlab.engine import bptt, store
 from addrnn import carry_add, to_text
 
 DIGITS = np.stack(np.divmod(np.arange(100), 10))  # [2, 100]: the two digits of each pair
@@ -56,7 +55,6 @@ def counterexample(model, digits=1000):
     return search(model, digits).pair
 
 
-@torch.no_grad()
 def search(model, digits=1000, depth=16, width=200):
     """Look for a pair that `model` adds wrongly, in numbers of up to `digits` digits; returns a Search.
 
@@ -86,30 +84,28 @@ def numbers(columns):
 
 @dataclass
 class Places:
-    """Places reached: `state` as the cell takes it, `carry` [count], and the columns fed to each so far."""
+    """Places reached: the `state` [layers, count, hidden] there, the `carry` [count], and the columns fed so far.
 
-    state: object
+    An LSTM's state has twice the layers: all h, then all c.
+    """
+
+    state: np.ndarray
     carry: np.ndarray
     columns: list
 
     def take(self, index):
-        at = torch.as_tensor(index, dtype=torch.int64)
-        state = tuple(s[:, at] for s in self.state) if isinstance(self.state, tuple) else self.state[:, at]
-        return Places(state, self.carry[index], [self.columns[i] for i in index])
+        return Places(self.state[:, index], self.carry[index], [self.columns[i] for i in index])
 
     def features(self):
         """All that the model keeps, and a 1: [count, features]."""
-        kept = torch.cat(self.state, dim=0) if isinstance(self.state, tuple) else self.state
-        kept = kept.transpose(0, 1).flatten(1).double().cpu().numpy()
+        kept = np.moveaxis(self.state, 1, 0).reshape(len(self.carry), -1)
         return np.concatenate((kept, np.ones((len(kept), 1))), axis=1)
 
 
 def join(many):
     """One Places of several."""
-    states = [p.state for p in many]
-    state = (tuple(torch.cat(s, dim=1) for s in zip(*states, strict=True)) if isinstance(states[0], tuple)
-             else torch.cat(states, dim=1))
-    return Places(state, np.concatenate([p.carry for p in many]), [c for p in many for c in p.columns])
+    return Places(np.concatenate([p.state for p in many], axis=1), np.concatenate([p.carry for p in many]),
+                  [columns for p in many for columns in p.columns])
 
 
 class Walk:
@@ -117,6 +113,7 @@ class Walk:
 
     def __init__(self, model, digits):
         self.model, self.digits = model, digits
+        self.engine, self.is_lstm = bptt.BPTT(model), model.config.cell == "LSTM"
         self.wrong, self.states, self.longest = [], 0, 0
         width = self.start(1).features().shape[1]
         self.products = np.zeros((2, width, width + 1))  # for each carry: features times (features, least margin)
@@ -127,7 +124,8 @@ class Walk:
 
     def start(self, count):
         """`count` times the place before the first column."""
-        return Places(self.model.start(count), np.zeros(count, np.int64), [b""] * count)
+        shape = self.model.config.layers * (1 + self.is_lstm), count, self.model.config.hidden
+        return Places(np.zeros(shape, np.float32), np.zeros(count, np.int64), [b""] * count)
 
     def feed(self, places, columns):
         """Feed each place its own digit pairs, columns [count, n]; returns (places, last margins).
@@ -138,10 +136,12 @@ class Walk:
         carry, right = places.carry, np.empty_like(columns)
         for i in range(columns.shape[1]):
             carry, right[:, i] = np.divmod(num1[:, i] + num2[:, i] + carry, 10)
-        logits, state = self.model(num1, num2, places.state)
-        right = torch.as_tensor(right, device=logits.device)[..., None]
-        margins = logits.gather(2, right)[..., 0] - logits.scatter(2, right, -torch.inf).amax(2)
-        margins = margins.cpu().numpy()
+        before = tuple(np.split(places.state, 2)) if self.is_lstm else places.state
+        logits, state = self.engine.logits(num1, num2, before)
+        state = np.concatenate(state) if self.is_lstm else state
+        leads = np.take_along_axis(logits, right[..., None], axis=2)
+        np.put_along_axis(logits, right[..., None], -np.inf, axis=2)
+        margins = leads[..., 0] - logits.max(axis=2)
         for i in np.flatnonzero((margins <= 0).any(axis=1)):
             self.wrong.append(places.columns[i] + bytes(columns[i, : int((margins[i] <= 0).argmax()) + 1].tolist()))
         self.wrong = sorted(self.wrong, key=length)[:KEPT]
@@ -263,17 +263,17 @@ def recall(what, model, compute=None):
 
     Without `compute`, None where it is not.
     """
-    digest = hashlib.sha256(runs.tensor_bytes(model.state_dict())).hexdigest()[:16]
+    digest = hashlib.sha256(store.tensor_bytes(model.state_dict())).hexdigest()[:16]
     path = addrnn.home() / "records" / "carries.json"
     known = known_results(path).get(digest, {})
     if what not in known and compute:
         result = compute()
         path.parent.mkdir(parents=True, exist_ok=True)
-        with runs.locked(addrnn.home() / "records" / "runs", "carries"):
+        with store.locked(addrnn.home() / "records" / "runs", "carries"):
             results = known_results(path)
             results[digest] = results.get(digest, {}) | {what: result}
             lines = [f"{json.dumps(key)}: {json.dumps(results[key], sort_keys=True)}" for key in sorted(results)]
-            runs.write_whole(path, ("{" + ",\n ".join(lines) + "}\n").encode())
+            store.write_whole(path, ("{" + ",\n ".join(lines) + "}\n").encode())
         return result
     return known.get(what)
 
