@@ -1,12 +1,19 @@
-"""The report people open: run all notebooks, then build report/index.html and report/addrnn.pdf from them."""
+"""The report people open: run all notebooks, then build report/index.html and report/addrnn.pdf from them.
 
+One road: a notebook becomes Markdown, and pandoc makes of it a page and a chapter of the PDF (by way of Typst), with
+template/filter.lua for what Markdown does not say.
+"""
+
+import datetime
+import json
 import os
 import re
+import string
+import subprocess
 import sys
 import tempfile
 from concurrent.futures import ProcessPoolExecutor
-from html import unescape
-from itertools import pairwise
+from html import escape
 from pathlib import Path
 
 import nbformat
@@ -14,15 +21,16 @@ import papermill
 import pypandoc
 import typst
 from ipykernel.kernelspec import write_kernel_spec
-from nbconvert.exporters import HTMLExporter, TemplateExporter
 from papermill.exceptions import PapermillExecutionError
-from traitlets.config import Config
 
-from addlab.study import claims as verdicts
+import addrnn
 from addlab.engine.store import write_whole
+from addlab.study import claims
 
 ROOT = Path(__file__).resolve().parents[1]
-TOOLS = ROOT / "tools"
+TEMPLATE = ROOT / "tools" / "template"
+MARKDOWN = "commonmark_x+gfm_auto_identifiers+implicit_figures-smart-emoji-fancy_lists-definition_lists-yaml_metadata_block"
+COVERS = ("06_fading", "07_boxes")  # the figures that the report opens with
 
 
 # Notebooks
@@ -73,143 +81,175 @@ def tidy(notebook):
     return notebook
 
 
-# Conversion
-
-def convert(texts, form):
-    """Markdown texts as "html" or "typst", mathematics included, by one run of pandoc."""
-    finish, options = {"html": (finish_html, ["--mathml"]),
-                       "typst": (finish_typst, [f"--lua-filter={TOOLS / 'template/alt.lua'}"])}[form]
-    text = pypandoc.convert_text("\n\nCELLBREAK\n\n".join(texts), form, format="gfm",
-                                 extra_args=["--wrap=none", "--syntax-highlighting=none", *options])
-    return [finish(part) for part in re.split(r"\s*(?:<p>)?CELLBREAK(?:</p>)?\s*", text)]
-
-
-def finish_html(text):
-    """Links go to the pages, headings can be linked to, tables scroll in a box of their own."""
-    text = re.sub(r'href="(?:notebooks/)?([\w-]+)\.ipynb', r'href="\1.html', text)
-    text = re.sub(r'(<h[234] id="(.*?)">.*?)(</h[234]>)',
-                  r'\1<a class="anchor" href="#\2" aria-label="Link to this section">#</a>\3', text)
-    return text.replace("<table", '<div class="box"><table').replace("</table>", "</table></div>")
-
-
-def finish_typst(text):
-    """Links go to the chapters; what lies beside a notebook does not lie beside the PDF, so its link goes."""
-    text = re.sub(r'#link\("(?:notebooks/)?([\w-]+)\.ipynb[^"]*"\)', r"#link(<chapter-\1>)", text)
-    return re.sub(r'#link\("(?!https?:)[^"]*"\)', "#", text)
-
-
-def sections(html):
-    """(id, title) of each section of a page."""
-    return re.findall(r'<h2 id="(.*?)">(.*?)<a class="anchor"', html, re.DOTALL)
-
-
-def typst_string(text):
-    return text.replace("\\", "\\\\").replace('"', '\\"')
-
-
-class TypstExporter(TemplateExporter):
-    """A notebook as a chapter in Typst."""
-
-    file_extension = ".typ"
-    output_mimetype = "text/x-typst"
-
-    @property
-    def default_config(self):
-        priority = ["image/svg+xml", "text/markdown", "text/plain"]
-        config = super().default_config
-        config.merge(Config({"NbConvertBase": {"display_data_priority": priority}}))
-        return config
-
-
-class Picture:
-    """An SVG figure, its alternative text, and a caption: of that text, what the figure does not say itself."""
-
-    def __init__(self, svg):
-        self.svg = svg
-        title = re.search("<title>(.*?)</title>", svg, re.DOTALL)
-        self.alt = unescape(" ".join(title[1].split())) if title else ""
-        drawn = unescape(" ".join(re.findall("<!-- (.*?) -->", svg)))  # matplotlib notes each line it draws
-        sentences = re.split(r"(?<=[.!?]) ", self.alt)
-        self.caption = " ".join(s for s in sentences if s.rstrip(".") not in drawn)
-
+# Markdown
 
 class Chapter:
-    """A notebook on its way into the report: name, number, title, opening sentence, figures numbered."""
+    """An executed notebook on its way into the report.
 
-    def __init__(self, path, number):
-        self.stem, self.number = path.stem, number
-        self.notebook = nbformat.read(path, as_version=4)
-        self.before = self.after = None
-        results = [output for cell in self.notebook.cells for output in cell.get("outputs", []) if "data" in output]
-        for i, output in enumerate((o for o in results if "image/svg+xml" in o.data), 1):
-            output.metadata |= {"number": f"{number}.{i}", "picture": Picture(output.data["image/svg+xml"])}
-        texts = [cell.source for cell in self.notebook.cells if cell.cell_type == "markdown"]
-        head = re.match(r"# (.+)\n+(?:\*\*Question\.\*\* )?(.+(?:\n.+)*)", texts[0] if texts else "")
+    .stem, .number, .title, .opening (its first sentences), .figures {name: Markdown}, .lifted (what its cells tagged
+    `landing` show), .text: all of it as Markdown, whose pictures are written into `folder`.
+    """
+
+    def __init__(self, path, number, folder):
+        self.stem, self.number, self.folder = path.stem, number, folder
+        self.figures, self.lifted, self.drawn = {}, [], 0
+        notebook = nbformat.read(path, as_version=4)
+        first = notebook.cells[0].source if notebook.cells else ""
+        head = re.match(r"# (.+)\n+(?:\*\*Question\.\*\* )?(.+(?:\n.+)*)", first)
         if not head:
             raise ValueError(f"{path.name}: its first cell must be a title (# ...) and a paragraph")
-        texts += [output.data["text/markdown"] for output in results if "text/markdown" in output.data]
-        texts += head.groups()
-        self.prose = {form: dict(zip(texts, convert(texts, form), strict=True)) for form in ("html", "typst")}
-        self.title, self.opening = (re.sub("</?p>", "", self.prose["html"][text]) for text in head.groups())
+        self.title, self.opening = head[1], " ".join(head[2].split())
+        parts = [first.replace(f"# {self.title}", f"# {self.title} {{#{self.stem}}}", 1)]
+        for cell in notebook.cells[1:]:
+            parts += [cell.source] if cell.cell_type == "markdown" else self.code(cell)
+        self.text = "\n\n".join(parts)
 
-    def export(self, exporter, form, **resources):
-        exporter.register_filter("prose", self.prose[form].__getitem__)
-        return exporter.from_notebook_node(self.notebook, resources)[0]
+    def code(self, cell):
+        """A code cell: its source, folded away unless it is tagged `shown`, and its outputs."""
+        tags = cell.metadata.get("tags", [])
+        about = "shown" if "shown" in tags else "code" + " label=Parameters" * ("parameters" in tags)
+        source = [f"::: {{.{about}}}\n{fence(cell.source, 'python')}\n:::"] if cell.source.strip() else []
+        outputs = [text for text in map(self.output, cell.get("outputs", [])) if text]
+        self.lifted += outputs if "landing" in tags else []
+        return source + outputs
+
+    def output(self, output):
+        """An output in its richest form. What is alive on a page is a picture in the PDF."""
+        data, about = output.get("data", {}), output.get("metadata", {})
+        if "caption_of" in about:  # stands below its figure already
+            return ""
+        if "text/html" in data:
+            page = f"{fence(data['text/html'], '{=html}')}"
+            return page + f"\n\n::: {{only=pdf}}\n{self.figure(data, about, None)}\n:::" * ("image/svg+xml" in data)
+        if "image/svg+xml" in data:
+            self.drawn += 1
+            return self.figure(data, about, f"{self.number}.{self.drawn}")
+        if "text/markdown" in data:
+            claim = re.match(r"\*\*(C\d+\w?): ", data["text/markdown"])  # the first page links to it
+            return f"::: {{#{claim[1]}}}\n{data['text/markdown']}\n:::" if claim else data["text/markdown"]
+        return fence(data.get("text/plain") or output.get("text", ""), "text")
+
+    def figure(self, data, about, number):
+        """A picture with its caption, and its number if it has one."""
+        name, caption = about.get("name", f"{self.stem}-{self.drawn}"), about.get("caption", "")
+        (self.folder / f"{name}.svg").write_text(data["image/svg+xml"], "utf-8")
+        stacked = addrnn.home() / "figures" / "narrow" / f"{name}.svg"
+        attributes = f'alt="{escape(" ".join(about.get("alt", data["text/plain"]).split()))}"'
+        if stacked.exists():
+            attributes += f' narrow="{stacked}"'
+        self.figures[name] = f"![{caption}]({name}.svg){{{attributes}}}"
+        if not number:
+            return self.figures[name]
+        return f"![**Figure {number}.** {caption}]({name}.svg){{#figure-{number} {attributes}}}"
 
 
-class Opening:
-    """What the report opens with: the first lines of README (title, question, headline figure) and the verdicts."""
+def fence(text, info):
+    """A fenced block, whatever fences stand in the text."""
+    longest = max(map(len, re.findall("`+", text)), default=0)
+    marks = "`" * max(3, longest + 1)
+    return f"{marks} {info}\n{text.strip(chr(10))}\n{marks}"
 
-    def __init__(self, readme):
-        lines = re.match(r"# ([^\n]+)\n\n(.+?)\n\n!\[.*?\]\((.+?\.svg)\)\n", readme.read_text("utf-8"), re.DOTALL)
-        if not lines:
-            raise ValueError(f"{readme.name}: must begin with a title (# ...), a paragraph or more, and an SVG figure")
-        self.title, self.question, figure = lines.groups()
-        self.headline = Picture((readme.parent / figure).read_text("utf-8"))
 
-    def parts(self, form):
-        """What a template needs, by name, its Markdown converted."""
-        question, verdict_table = convert([self.question, verdicts.summary()], form)
-        return {"title": self.title, "question": question, "headline": self.headline, "verdicts": verdict_table}
+def opening(readme, chapters):
+    """(title, first page as Markdown, headline): what README opens with, what notebooks lift up, claims, chapters."""
+    lines = re.match(r"# ([^\n]+)\n\n(.+?)\n\n(?:!\[|## )", readme.read_text("utf-8"), re.DOTALL)
+    if not lines:
+        raise ValueError(f"{readme.name}: must begin with a title (# ...), a paragraph or more, and a figure or section")
+    figures = {name: (figure, chapter) for chapter in chapters for name, figure in chapter.figures.items()}
+    covers = [f"{figure.replace('](', f' [More]({chapter.stem}.ipynb)](', 1)}"
+              for figure, chapter in (figures[name] for name in COVERS if name in figures)]
+    headline, *live = [text for chapter in chapters for text in chapter.lifted] or [""]
+    words = string.Template((TEMPLATE / "opening.md").read_text("utf-8"))
+    text = words.substitute(
+        title=lines[1], question=lines[2], headline=headline, covers="\n\n".join(covers), live="\n\n".join(live),
+        date=date_of_records(), claims=claims_table(chapters),
+        chapters="\n".join(f"{c.number}. [{c.title}]({c.stem}.ipynb) {c.opening}" for c in chapters))
+    return lines[1], text, headline, [figures[name][0] for name in COVERS if name in figures]
+
+
+def claims_table(chapters):
+    """Each claim with a dot for each seed, the verdict, and what was found; its evidence is a link away."""
+    rows = []
+    for claim, entry in claims.entries_so_far().items():
+        where = next((f" [Evidence]({c.stem}.ipynb#{claim})" for c in chapters if f"::: {{#{claim}}}" in c.text), "")
+        rows.append([claim, claims.CLAIMS.get(claim, ""), f"{dots(entry.get('seeds', []))} **{entry['verdict']}**",
+                     (entry.get("sentence") or entry.get("evidence", "")) + where])
+    return claims.table(["", "the original says", "seeds", "what we found"], rows).data if rows else ""
+
+
+def dots(seeds):
+    """One dot for each seed, in fives."""
+    marks = "".join({True: "●", False: "○", None: "·"}[seed] for seed in seeds)
+    yes = sum(seed is True for seed in seeds)
+    fives = " ".join(marks[i : i + 5] for i in range(0, len(marks), 5))
+    return f'[{fives}]{{.dots role=img aria-label="{yes} of {len(seeds)} seeds"}}' if seeds else ""
+
+
+def date_of_records():
+    """The day on which records last changed, as git has it, in words."""
+    done = subprocess.run(["git", "log", "-1", "--format=%cs", "--", "records"], cwd=ROOT, capture_output=True, text=True)
+    try:
+        day = datetime.date.fromisoformat(done.stdout.strip())
+    except ValueError:  # a copy without git
+        return "before this copy was made"
+    return f"by {day.day} {day:%B %Y}"
+
+
+# Pages and PDF
+
+def pandoc(text, form, folder, template, **metadata):
+    """Markdown as "html" or "typst" by way of a template; metadata are its variables."""
+    (folder / "metadata.json").write_text(json.dumps(metadata), "utf-8")
+    options = ["--standalone", "--wrap=none", "--mathml", f"--template={TEMPLATE / template}",
+               f"--lua-filter={TEMPLATE / 'filter.lua'}", "--metadata-file=metadata.json"]
+    return pypandoc.convert_text(text, form, MARKDOWN, extra_args=options, cworkdir=folder)
 
 
 def build(notebooks, readme, out):
     """Write the pages and the PDF of executed notebooks (paths, in order) into the folder `out`.
 
-    Verdicts come from records/verdicts.json of `addrnn.home()`.
+    The PDF is made by PDF/UA-1: tagged, a text for each picture and formula, no glyph missing; raises TypstError where
+    it is not. Verdicts come from records/verdicts.json of `addrnn.home()`.
     """
-    chapters = [Chapter(path, number) for number, path in enumerate(notebooks, 1)]
-    for before, after in pairwise(chapters):
-        before.after, after.before = after, before
-    opening = Opening(readme)
-    pages, pdf = html_pages(opening, chapters), pdf_document(opening, chapters)
-    out.mkdir(parents=True, exist_ok=True)
-    for name, text in pages.items():
-        write_whole(out / name, text.encode())
-    write_whole(out / "addrnn.pdf", pdf)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        chapters = [Chapter(path, number, folder) for number, path in enumerate(notebooks, 1)]
+        title, first, headline, covers = opening(readme, chapters)
+        files = {"index.html": page(first, chapters, None, folder, plain(title), plain(headline))}
+        for chapter in chapters:
+            files[f"{chapter.stem}.html"] = page(chapter.text, chapters, chapter, folder, plain(chapter.title),
+                                                 plain(chapter.opening))
+        whole = "\n\n".join([first, *(chapter.text for chapter in chapters)])
+        files["addrnn.pdf"] = compiled(whole, folder, "report.typ", title, format="pdf", pdf_standards="ua-1")
+        preview = f"{headline}\n\n{covers[0] if covers else ''}"
+        files["preview.png"] = compiled(preview, folder, "preview.typ", title, format="png", ppi=72)
+        out.mkdir(parents=True, exist_ok=True)
+        for file, data in files.items():
+            write_whole(out / file, data if isinstance(data, bytes) else data.encode())
 
 
-def html_pages(opening, chapters):
-    """The pages by file name, as HTML."""
-    exporter = HTMLExporter(template_name="template", extra_template_basedirs=[str(TOOLS)],
-                            filters={"sections": sections})
-    pages = {f"{chapter.stem}.html": chapter.export(exporter, "html", chapters=chapters, here=chapter)
-             for chapter in chapters}
-    landing = exporter.environment.get_template("landing.html.j2")
-    return pages | {"index.html": landing.render(**opening.parts("html"), chapters=chapters)}
+def page(text, chapters, here, folder, title, description):
+    """The first page, or that of the chapter `here`, as HTML."""
+    links = [{"stem": c.stem, "title": c.title, "number": c.number} for c in chapters]
+    if not here:
+        return pandoc(text, "html", folder, "page.html", chapters=links, pagetitle=title, description=description)
+    at = here.number - 1
+    links[at]["here"] = True
+    around = {"before": links[at - 1] if at else None, "after": links[at + 1] if at + 1 < len(links) else None}
+    return pandoc(text, "html", folder, "page.html", chapters=links, pagetitle=title, description=description,
+                  number=str(here.number), **{side: link for side, link in around.items() if link})
 
 
-def pdf_document(opening, chapters):
-    """The PDF, as bytes, by PDF/UA-1: tagged, a text for each picture and formula, no glyph missing.
+def plain(text):
+    """Markdown without its marks, on one line."""
+    return " ".join(pypandoc.convert_text(text, "plain", MARKDOWN, extra_args=["--wrap=none"]).split())
 
-    Raises TypstError where it is not.
-    """
-    exporter = TypstExporter(template_name="template", extra_template_basedirs=[str(TOOLS)],
-                             filters={"typst_string": typst_string})
-    bodies = [chapter.export(exporter, "typst") for chapter in chapters]
-    whole = exporter.environment.get_template("report.typ.j2")
-    source = whole.render(**opening.parts("typst"), chapters=zip(chapters, bodies, strict=True))
-    return typst.compile(source.encode(), ignore_system_fonts=True, pdf_standards="ua-1")
+
+def compiled(text, folder, template, title, **options):
+    """Markdown compiled by Typst."""
+    source = folder / template
+    source.write_text(pandoc(text, "typst", folder, template, pagetitle=plain(title), title=title), "utf-8")
+    return typst.compile(source, root="/", ignore_system_fonts=True, **options)
 
 
 def main():

@@ -1,0 +1,89 @@
+-- What Markdown does not say by itself, for the pages and for the PDF.
+local page = FORMAT:match("html") ~= nil
+local sections = pandoc.List()
+
+local function quoted(text)
+  return '"' .. text:gsub("\\", "\\\\"):gsub('"', '\\"') .. '"'
+end
+
+local function raw(text)
+  return pandoc.RawBlock(FORMAT, text)
+end
+
+local function data_uri(file)
+  local opened = assert(io.open(file, "rb"))
+  local data = opened:read("a")
+  opened:close()
+  return pandoc.mediabag.make_data_uri("image/svg+xml", data)
+end
+
+-- Notebooks are pages or chapters. What lies beside a notebook does not lie beside the PDF.
+function Link(link)
+  local stem, fragment = link.target:match("([%w_-]+)%.ipynb(.*)$")
+  if stem then
+    link.target = page and stem .. ".html" .. fragment or "#" .. stem
+    return link
+  end
+  if not page and not link.target:match("^https?:") and not link.target:match("^#") then
+    return link.content
+  end
+end
+
+-- A page carries its pictures, each also with its panels stacked for a phone.
+function Image(image)
+  local alt = image.attributes.alt or pandoc.utils.stringify(image.caption)
+  if not page then
+    return pandoc.RawInline("typst", "#image(" .. quoted(image.src) .. ", alt: " .. quoted(alt) .. ")")
+  end
+  local narrow = image.attributes.narrow
+  local source = narrow and '<source media="(max-width: 40rem)" srcset="' .. data_uri(narrow) .. '">' or ""
+  local escaped = alt:gsub("&", "&amp;"):gsub('"', "&quot;"):gsub("<", "&lt;")
+  return pandoc.RawInline("html", "<picture>" .. source .. '<img alt="' .. escaped .. '" src="' .. data_uri(image.src)
+                          .. '"></picture>')
+end
+
+-- The first heading is the page's title; the others can be linked to.
+function Header(header)
+  if not page then
+    return nil
+  end
+  if header.level == 1 then
+    return {}
+  end
+  if header.level == 2 then
+    sections:insert({ id = header.identifier, title = header.content:clone() })
+  end
+  header.content:insert(pandoc.RawInline("html", '<a class="anchor" href="#' .. header.identifier
+                                         .. '" aria-label="Link to this section">#</a>'))
+  return header
+end
+
+-- A table that is wider than the page scrolls in a box of its own.
+function Table(tab)
+  return page and pandoc.Div(tab, { class = "box" }) or nil
+end
+
+-- Code is folded away on a page and left out of the PDF, but for what is shown on purpose.
+function Div(div)
+  local only = div.attributes.only
+  if only and (only == "page") ~= page then
+    return {}
+  end
+  if div.classes:includes("code") then
+    local fold = '<details class="code"><summary>' .. (div.attributes.label or "Code") .. "</summary>"
+    return page and { raw(fold), div, raw("</details>") } or {}
+  end
+end
+
+-- Every formula of the PDF carries its TeX as alternative text, as PDF/UA asks.
+function Math(formula)
+  if not page then
+    local typst = pandoc.write(pandoc.Pandoc({ pandoc.Plain({ formula }) }), "typst"):gsub("%s+$", "")
+    return pandoc.RawInline("typst", "#{ set math.equation(alt: " .. quoted(formula.text) .. "); " .. typst .. " }")
+  end
+end
+
+function Pandoc(doc)
+  doc.meta.sections = sections
+  return doc
+end
