@@ -61,7 +61,7 @@ def first_errors(model, count, digits):
 
 
 def survived(model, count=20, columns=1000):
-    """Columns that sum to 9 that `count` chains with a carry and `count` without have all crossed before any is wrong."""
+    """Columns that sum to 9 that `count` chains with a carry, and `count` without, all cross without an error."""
     errors = first_errors(model, count, columns)
     return min(columns if at < 0 else at for kind in ("carry", "no carry") for at in errors[kind])
 

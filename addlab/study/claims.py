@@ -56,6 +56,8 @@ def flips(found, main):
 
     found: {measure: {seed: True, False or None}}, `main` one of its measures.
     """
+    if not found[main]:
+        return ""
     verdict, words = judge(found[main]), {measure: judge(answers) for measure, answers in found.items()}
     side = {"mostly holds": "holds", "mostly fails": "fails"}
     other = {}
@@ -73,6 +75,24 @@ def listing(names):
     if len(names) > 4:
         return f"{len(names)} measures from {names[0]} to {names[-1]}"
     return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
+
+
+def orders(groups, order, by):
+    """{measure: {seed: whether the settings get there in this order}}; settings without runs leave nothing decided.
+
+    groups: {setting: [Run]}. `by` lists the measures.
+    """
+    if len(order) < 2 or not all(setting in groups for setting in order):
+        return {measure: {} for measure in by}
+    times = {measure: measures.times({setting: groups[setting] for setting in order}, measure) for measure in by}
+    return {measure: measures.sooner(*found.values()) for measure, found in times.items()}
+
+
+def firsts(groups, best, by):
+    """{measure: {seed: whether the setting `best` gets there before all others}}."""
+    if best not in groups or len(groups) < 2:
+        return {measure: {} for measure in by}
+    return {measure: measures.first(measures.times(groups, measure), best) for measure in by}
 
 
 # In words
@@ -106,6 +126,22 @@ def table(head, rows):
     """A Markdown table; head and rows are lists of cells."""
     lines = [head, ["---"] * len(head), *rows]
     return Markdown("\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines))
+
+
+def pairs(groups, pairs, by, main, names=None):
+    """A table: for each pair of settings, whether the one gets there before the other, and by which measures not.
+
+    The last columns are the ratio of batches with its 95 % interval, and the probability that a seed of the one needs
+    fewer batches than a seed of the other.
+    """
+    rows = []
+    for a, b in pairs:
+        found = orders(groups, [a, b], by)
+        times = measures.times({a: groups[a], b: groups[b]}, main)
+        rows.append([" before ".join(str(names[x] if names else x) for x in (a, b)), share(found[main]),
+                     f"**{judge(found[main])}**", interval(*measures.ratio(times[a], times[b])),
+                     f"{measures.improvement(times[a], times[b])[0]:.0%}", flips(found, main)])
+    return table(["", "so in", "verdict", "ratio of batches", "chance to be first", "by other measures"], rows)
 
 
 # The verdicts of the report

@@ -196,3 +196,15 @@ def explained(groups):
     total = ((values - values.mean()) ** 2).sum()
     within = (total - between) / (len(values) - len(groups))
     return max(0.0, float((between - (len(groups) - 1) * within) / (total + within))) if total else math.nan
+
+
+def wrong_together(runs):
+    """How many wrong digits fall into one sum: m, if accuracy = p ** ((n + 1) / m) with p the share of right digits.
+
+    The median over all evaluations with an accuracy between 0.02 and 0.98; nan where there are none. 1: digits fail
+    independently. Above 1: neighbours fail together. Below 1: one column fails more than others, since it can spoil a
+    sum only once.
+    """
+    sizes = [(run.config.digit_len + 1) * math.log(digits) / math.log(sums) for run in runs
+             for digits, sums in zip(run.digit_accuracy, run.accuracy, strict=True) if 0.02 < sums < 0.98]
+    return float(np.median(sizes)) if sizes else math.nan

@@ -51,6 +51,13 @@ def first_column(wrong):
             float(wrong[:, 0].sum() / max(1, wrong.sum())))
 
 
+def errors(run, count=None):
+    """On fresh sums: (which digits are wrong: bool [count, digits], the chain before each of them: int)."""
+    count = count or max(200, 10**6 // max(run.config.digit_len, 500))
+    num1, num2, total = sample(count, run.config.digit_len, np.random.default_rng(1))
+    return wrong_digits(run.model, num1, num2, total), chain_before(num1, num2)
+
+
 def tested(run, count=500):
     """{"as trained": share of fresh sums right, "0 + 0 in front": the same with a leading column}."""
     sums = sample(count, run.config.digit_len, np.random.default_rng(4))
@@ -146,6 +153,7 @@ def plan():
 
 
 def path():
+    """Where the records lie."""
     return addrnn.home() / "records" / "start.json"
 
 
@@ -155,6 +163,7 @@ def records():
 
 
 def key(config, remedy):
+    """The name of a run in records/start.json."""
     c = config
     return f"{c.digit_len} digits, {c.cell}, {c.layers} layers, {c.batches} batches, seed {c.seed}: {remedy}"
 

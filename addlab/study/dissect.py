@@ -1,0 +1,52 @@
+"""What finished models do: on batches they were trained on, without the memory of a layer, and how far they moved."""
+
+import copy
+import math
+
+import numpy as np
+
+import addrnn
+from addlab.engine import bptt
+from addlab.study.carries import walk
+
+
+def losses(model, batches):
+    """The loss of each batch (num1, num2, total), in nats a digit."""
+    engine = bptt.BPTT(copy.deepcopy(model))
+    return [engine.gradients(*batch)[0] for batch in batches]
+
+
+def overfitting(run, count=20):
+    """(gap, its standard error): the loss on fresh batches less that on the last `count` training batches.
+
+    Both with the final weights, so that nothing is learned in between. Above 0, the model knows what it has seen.
+    """
+    rng, seen = addrnn.streams(run.config.seed)[1], []
+    fresh = np.random.default_rng([run.config.seed, 1])
+    draw = run.config.batch_size, run.config.digit_len
+    for _ in range(run.config.batches):  # the same stream as in training
+        seen = [*seen, addrnn.sample(*draw, rng, run.config.chains)][-count:]
+    old, new = losses(run.model, seen), losses(run.model, [addrnn.sample(*draw, fresh, run.config.chains)
+                                                           for _ in range(count)])
+    return math.fsum(new) / count - math.fsum(old) / count, math.sqrt((np.var(old) + np.var(new)) / (count - 1))
+
+
+def without_memory(run, layers, count=200):
+    """Share of fresh sums that are right when these layers (0 is the first) forget the column before."""
+    model = copy.deepcopy(run.model)
+    for layer in layers:
+        model.get_parameter(f"rnn.weight_hh_l{layer}").data.zero_()
+    return addrnn.evaluate(model, *addrnn.sample(count, run.config.digit_len, np.random.default_rng(2)))[0]
+
+
+def moved(run):
+    """How far the recurrent weights went, root mean square, relative to what they were drawn as."""
+    first, last = (np.concatenate([p.detach().numpy().ravel() for p in model.rnn.parameters()]).astype(float)
+                   for model in (addrnn.Adder(run.config), run.model))
+    return math.sqrt(((last - first) ** 2).sum() / (first**2).sum())
+
+
+def saturated(run, count=20):
+    """Share of the top layer's states beyond ±0.99, where tanh passes hardly any gradient, on random sums."""
+    num1, num2, _ = addrnn.sample(count, run.config.digit_len, np.random.default_rng(3))
+    return float((np.abs(walk(run.model, num1, num2)[0][:, -1, :, : run.config.hidden]) > 0.99).mean())

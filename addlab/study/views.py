@@ -1,0 +1,194 @@
+"""What notebooks 02-05 show alike: curves of groups of runs, when each seed gets there, and what stands behind them."""
+
+import dataclasses
+import itertools
+import math
+
+import numpy as np
+from IPython.display import Markdown
+
+import addrnn
+from addlab.study import claims, measures, plots
+from addlab.study.experiments import configs, recorded
+
+HOW_TO_READ = "Thin: one seed. Thick: the median of all. Each point is a mean over ten batches, 2000 fresh sums."
+
+
+def groups_of(kind, values, seeds, train=False, **settings):
+    """{value: [Run for each seed]} of the setting `kind`; values without any record are left out.
+
+    Of several `batches` the longest with a record is taken. With `train`, what has no record is trained.
+    """
+    read = addrnn.sweep if train else recorded
+    groups = {value: read(configs(seeds, **settings | {kind: value})) for value in values}
+    return {value: runs for value, runs in groups.items() if runs}
+
+
+def names_of(kind, values):
+    """{value: how it is written in figures and sentences}."""
+    return {value: plots.name(kind, value) for value in values}
+
+
+def seeds_behind(kind, groups):
+    """One sentence: how many seeds there are of each setting, and for how many batches."""
+    counts = {}
+    for value, runs in groups.items():
+        counts.setdefault((len(runs), min(run.config.batches for run in runs)), []).append(plots.name(kind, value))
+    words = [f"{claims.listing(names)}: {n} seed{'s' * (n != 1)} of {batches} batches"
+             for (n, batches), names in counts.items()]
+    return Markdown(f"From records: {'; '.join(words) or 'none yet'}.")
+
+
+def same_as_record(run):
+    """One sentence: whether a run that was just trained is, bit for bit, the beginning of its record."""
+    lengths = (1000, 2000, 600, 500, 400, 300)
+    records = recorded([dataclasses.replace(run.config, batches=batches) for batches in lengths])
+    longer = [record for record in records if len(record.loss) >= len(run.loss)]
+    if not longer:
+        return Markdown("This run has no record to be compared with.")
+    same = longer[0].loss[: len(run.loss)] == run.loss
+    return Markdown(f"Trained here and now, its {len(run.loss)} losses {'are' if same else 'are **not**'} those of its "
+                    "record, to the last bit.")
+
+
+def learning(kind, groups, title, name, caption="", batches=None, **marks):
+    """Two panels, loss and share of sums right, running means over ten batches; saved as figures/NAME.svg.
+
+    `marks` are lines that tell of a claim: loss={"text": …, "y": …}, accuracy={…}, as `plots.claim` takes them.
+    """
+    batches = batches or max((len(run.loss) for runs in groups.values() for run in runs), default=20)
+    fig, axes = plots.figure(title, columns=2)
+    draw_learning(axes, kind, groups, batches)
+    for ax, mark in zip(axes, ("loss", "accuracy"), strict=True):
+        if mark in marks:
+            plots.claim(ax, **marks[mark])
+    return plots.save(fig, name, caption)
+
+
+def draw_learning(axes, kind, groups, batches, about=""):
+    """Loss and accuracy of groups in two axes."""
+    colours, names = {value: plots.colour(kind, value) for value in groups}, names_of(kind, groups)
+    limits = min(30, batches / 2), batches
+    for ax, of, title, label in ((axes[0], "loss", "loss", "nats a digit"),
+                                 (axes[1], "batch_accuracy", "sums wholly right", "share of a batch")):
+        plots.axis(ax, about + title, "batch", label, log="xy" if of == "loss" else "x", xlim=limits,
+                   ylim=None if of == "loss" else (-0.02, 1.02))
+        plots.curves(ax, {value: [measures.curve(run, of) for run in runs] for value, runs in groups.items()},
+                     colours, names)
+
+
+def arrivals(kind, panels, title, name, caption="", names=None):
+    """Dots, one a seed: the batch by which each setting gets there; saved as figures/NAME.svg.
+
+    panels: {title: {value: {seed: batches}}}; `names` are the values' own where those of `kind` do not serve.
+    """
+    rows = max(map(len, panels.values()), default=1)
+    fig, axes = plots.figure(title, columns=max(1, len(panels)), height=1.4 + 0.42 * rows, squeeze=False)
+    for ax, (panel, times) in zip(axes[0], panels.items(), strict=True):
+        names_here = names or names_of(kind, times)
+        reached = [batch for values in times.values() for batch in values.values() if math.isfinite(batch)] or [10, 100]
+        plots.axis(ax, panel, "batch", log="x", xlim=(0.8 * min(reached), 1.3 * max(reached)))
+        plots.dots(ax, {names_here[value]: list(values.values()) for value, values in times.items()},
+                   round(1.2 * max(reached)), {names_here[value]: plots.colour(kind, value) for value in times})
+    return plots.save(fig, name, caption)
+
+
+# The start state
+
+def half_trained(digit_lens, batches, seeds, train=False, **settings):
+    """[Run] of models stopped early, whose weights are kept, longest numbers first."""
+    read = addrnn.sweep if train else each_recorded
+    wanted = [config for n in sorted(digit_lens, reverse=True)
+              for config in configs(seeds, **settings | {"digit_len": n, "batches": tuple(batches)})]
+    return [run for run in read(wanted) if run.model]
+
+
+def each_recorded(wanted):
+    """The runs of these configs that have a record, also where one is the beginning of another."""
+    return [run for config in wanted for run in recorded([config])]
+
+
+def error_figure(looks):
+    """Where wrong digits are, by the chain before them and by place; looks: {batches: start.errors(run)}."""
+    most, digits = 4, next(iter(looks.values()))[0].shape[1]
+    edges = [2**k for k in range(int(np.log2(digits)) + 1)] + [digits + 1]  # columns 1, 2 to 3, 4 to 7, …
+    fig, (left, right) = plots.figure("Errors behind chains of nines vanish first, the first column stays", columns=2)
+    plots.axis(left, "by chain", "columns of 9 that the carry crosses", "share of digits wrong", log="y",
+               xlim=(-0.1, most + 0.1), ylim=(8e-7, 1))
+    plots.axis(right, "by place", "column, the least significant first", log="xy", xlim=(0.9, digits), ylim=(8e-7, 1))
+    left.set_xticks(range(most + 1))
+    shades = {batches: plots.RAMP(0.1 + 0.7 * i / max(1, len(looks) - 1)) for i, batches in enumerate(looks)}
+    names = {batches: f"batch {batches}" for batches in looks}
+    by_chain = {b: [wrong[chain == k].mean() if (chain == k).any() else np.nan for k in range(most + 1)]
+                for b, (wrong, chain) in looks.items()}
+    by_place = {b: [wrong[:, low - 1 : high - 1].mean() for low, high in itertools.pairwise(edges)]
+                for b, (wrong, _) in looks.items()}
+    for ax, x, rates in ((left, range(most + 1), by_chain), (right, edges[:-1], by_place)):
+        plots.claim(ax, "none seen", y=1e-6)
+        plots.curves(ax, {b: [(x, np.maximum(rate, 1e-6))] for b, rate in rates.items()}, shades, names)
+    return fig
+
+
+def lead_figure(tested):
+    """Accuracy of half-trained models as they are and with 0 + 0 in front; tested: {config: start.tested(run)}."""
+    fig, ax = plots.figure("One column 0 + 0 in front repairs half-trained models", height=1.6 + 0.3 * len(tested))
+    plots.axis(ax, "", "sums wholly right", xlim=(-0.02, 1.02))
+    for y, shares in enumerate(tested.values()):
+        ax.plot(list(shares.values()), [y, y], color=plots.FAINT, linewidth=1, zorder=1)
+        for share, colour in zip(shares.values(), (plots.FAINT, plots.RIGHT), strict=True):
+            ax.plot([share], [y], "o", color=colour, markersize=7, clip_on=False)
+    ax.set_yticks(range(len(tested)), [f"{c.digit_len} digits, {plots.name('layers', c.layers)} {c.cell}, batch "
+                                       f"{c.batches}, seed {c.seed}" for c in tested])
+    ax.set_ylim(len(tested) - 0.4, -0.6)
+    ax.grid(visible=False, axis="y")
+    return fig
+
+
+def median_shares(tested):
+    """(median as trained, median with 0 + 0 in front) of {config: start.tested(run)}."""
+    return [float(np.median([list(shares.values())[i] for shares in tested.values()])) for i in (0, 1)]
+
+
+def remedy_figure(trained):
+    """Batches until 99 % of sums are right against length, for each remedy; trained: {remedy: {length: [Run]}}."""
+    colours = dict(zip(trained, (plots.FAINT, plots.RAMP(0.1), plots.RAMP(0.5), plots.RAMP(0.85)), strict=False))
+    fig, (left, right) = plots.figure("With a fair share of the loss for the first digit, long numbers are not late",
+                                      columns=2, sharey=True)
+    panels = (left, "first digits right", first_digit), (right, "whole sums right", measures.ACCURACY)
+    for ax, title, measure in panels:
+        times = {remedy: {n: [measure(run) for run in runs] for n, runs in groups.items()}
+                 for remedy, groups in trained.items()}
+        plots.axis(ax, f"99 % of {title}", "digits", "batches" if ax is left else "", log="x", xlim=(8, 7000),
+                   ylim=(0, 320))
+        lines = {remedy: [(list(found), [np.median(batches) for batches in found.values()])]
+                 for remedy, found in times.items() if found}
+        for remedy, found in times.items():
+            for n, batches in found.items():
+                ax.plot([n] * len(batches), batches, "o", color=colours[remedy], markersize=4, alpha=0.6)
+        plots.curves(ax, lines, colours)
+    return fig
+
+
+def first_digit(run):
+    """The batch by which 99 % of first digits are right, as a running mean; inf where they never are."""
+    there = measures.running_mean(run.first_column) >= 0.99
+    return measures.OVER + int(there.argmax()) if there.any() else math.inf
+
+
+# Costs
+
+def cost_figure(rows):
+    """Time and memory of a batch against length, from the rows of records/bench.json."""
+    engines = {"reference": "nn.RNN, autograd", "bptt": "this engine"}
+    cost = {engine: [row for row in rows if (row["cell"], row["layers"], row["threads"], row["engine"])
+                     == ("RNN", 3, 1, engine)] for engine in engines}
+    sizes = [row["digits"] for row in cost["bptt"]]
+    ratio = cost["reference"][-1]["ms"] / cost["bptt"][-1]["ms"]
+    paints = {"reference": plots.RAMP(0.15), "bptt": plots.RAMP(0.7)}
+    fig, axes = plots.figure(f"At {sizes[-1]} digits a batch takes 1/{ratio:.0f} of autograd's time", columns=2)
+    for ax, what, unit, title, label in ((axes[0], "ms", 1, "time of a batch", "ms"),
+                                         (axes[1], "peak_bytes", 1e6, "memory that a batch adds", "MB")):
+        plots.axis(ax, title, "digits", label, log="xy", xlim=(sizes[0], sizes[-1]))
+        plots.decades(ax, sizes)
+        plots.curves(ax, {e: [(sizes, [row[what] / unit for row in cost[e]])] for e in engines}, paints, engines)
+    return fig
