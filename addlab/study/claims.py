@@ -115,6 +115,11 @@ def median(values):
     return batches(measures.median(values))
 
 
+def final(runs, within=None):
+    """The median loss over the last 50 batches (of the first `within`), in words."""
+    return f"{measures.median(measures.by_seed(runs, measures.final_loss, within=within)):.2g}"
+
+
 def interval(value, low, high, form="{:.2f}"):
     """"0.70 (0.66 to 0.75)"."""
     value, low, high = (form.format(x) if math.isfinite(x) else "-" if math.isnan(x) else "∞"
@@ -159,15 +164,15 @@ def record(claim, found, sentence, evidence="", flips="", verdict=None):
     if verdict not in SCALE:
         raise ValueError(f"verdict: got {verdict!r}, allowed is one of {', '.join(SCALE)}")
     sentence, evidence = " ".join(sentence.split()), " ".join(evidence.split())
-    entry = {"verdict": verdict, "sentence": sentence, "evidence": evidence, "seeds": [found[s] for s in sorted(found)],
-             "flips": flips}
+    seeds = [None if found[seed] is None else bool(found[seed]) for seed in sorted(found)]
+    entry = {"verdict": verdict, "sentence": sentence, "evidence": evidence, "seeds": seeds, "flips": flips}
     with store.locked(addrnn.home() / "records" / "runs", "verdicts"):
         entries = entries_so_far() | {claim: entry}
         text = json.dumps({name: entries[name] for name in CLAIMS if name in entries}, indent=1, ensure_ascii=False)
         store.write_whole(addrnn.home() / "records" / "verdicts.json", (text + "\n").encode())
-    seeds = f" ({share(found)})" if found else ""
+    share_of = f" ({share(found)})" if found else ""
     details = "\n\n".join(filter(None, [evidence, flips]))
-    return Markdown(f"**{claim}: {verdict}{seeds}.** {sentence}" + f"\n\n{details}" * bool(details))
+    return Markdown(f"**{claim}: {verdict}{share_of}.** {sentence}" + f"\n\n{details}" * bool(details))
 
 
 def entries_so_far():
