@@ -29,7 +29,7 @@ from addlab.study import claims
 
 ROOT = Path(__file__).resolve().parents[1]
 TEMPLATE = ROOT / "tools" / "template"
-MARKDOWN = "commonmark_x+gfm_auto_identifiers+implicit_figures-smart-emoji-fancy_lists-definition_lists-yaml_metadata_block"
+MARKDOWN = "commonmark_x+gfm_auto_identifiers+implicit_figures-smart-emoji-fancy_lists-yaml_metadata_block"
 COVERS = ("06_fading", "07_boxes")  # the figures that the report opens with
 
 
@@ -154,7 +154,7 @@ def opening(readme, chapters):
     """(title, first page as Markdown, headline): what README opens with, what notebooks lift up, claims, chapters."""
     lines = re.match(r"# ([^\n]+)\n\n(.+?)\n\n(?:!\[|## )", readme.read_text("utf-8"), re.DOTALL)
     if not lines:
-        raise ValueError(f"{readme.name}: must begin with a title (# ...), a paragraph or more, and a figure or section")
+        raise ValueError(f"{readme.name}: must begin with a title (# ...) and a paragraph, then a figure or section")
     figures = {name: (figure, chapter) for chapter in chapters for name, figure in chapter.figures.items()}
     covers = [f"{figure.replace('](', f' [More]({chapter.stem}.ipynb)](', 1)}"
               for figure, chapter in (figures[name] for name in COVERS if name in figures)]
@@ -187,7 +187,8 @@ def dots(seeds):
 
 def date_of_records():
     """The day on which records last changed, as git has it, in words."""
-    done = subprocess.run(["git", "log", "-1", "--format=%cs", "--", "records"], cwd=ROOT, capture_output=True, text=True)
+    command = ["git", "log", "-1", "--format=%cs", "--", "records"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     try:
         day = datetime.date.fromisoformat(done.stdout.strip())
     except ValueError:  # a copy without git

@@ -1,6 +1,6 @@
 -- What Markdown does not say by itself, for the pages and for the PDF.
 local page = FORMAT:match("html") ~= nil
-local sections = pandoc.List()
+local sections, title = pandoc.List(), nil
 
 local function quoted(text)
   return '"' .. text:gsub("\\", "\\\\"):gsub('"', '\\"') .. '"'
@@ -48,6 +48,7 @@ function Header(header)
     return nil
   end
   if header.level == 1 then
+    title = header.content
     return {}
   end
   if header.level == 2 then
@@ -85,5 +86,6 @@ end
 
 function Pandoc(doc)
   doc.meta.sections = sections
+  doc.meta.title = title or doc.meta.title
   return doc
 end
