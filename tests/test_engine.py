@@ -14,7 +14,7 @@ from hypothesis import example, given, settings
 from numba import njit
 
 import addrnn
-from addlab.engine import bptt, lanes, parameters
+from addlab.engine import bptt, functions, lanes, parameters, products
 from addrnn import Adder, Config
 
 CELLS = st.sampled_from(["RNN", "LSTM", "GRU"])
@@ -199,27 +199,27 @@ def floats(low, high, step=61):
 
 def test_tanh_and_sigmoid_are_as_near_as_they_say():
     x = floats(2.0**-30, 32.0)
-    tanh = function_values(lanes.tanh, x)
+    tanh = function_values(functions.tanh, x)
     exact = np.tanh(x.astype(float))
-    assert (np.abs(tanh - exact) <= lanes.TANH_ERROR * exact).all() and tanh.max() <= 1
-    assert (function_values(lanes.tanh, -x) == -tanh).all()
+    assert (np.abs(tanh - exact) <= functions.TANH_ERROR * exact).all() and tanh.max() <= 1
+    assert (function_values(functions.tanh, -x) == -tanh).all()
     for side in (x, -x):
         exact = 1 / (1 + np.exp(-side.astype(float)))
-        assert np.abs(function_values(lanes.sigmoid, side) - exact).max() < lanes.SIGMOID_ERROR
+        assert np.abs(function_values(functions.sigmoid, side) - exact).max() < functions.SIGMOID_ERROR
 
 
 def test_exp_and_log1p_are_good_to_the_last_digits():
     x = np.concatenate((floats(2.0**-30, 60.0), -floats(2.0**-30, 60.0)))
     exact = np.exp(x.astype(float))
-    assert (np.abs(function_values(lanes.exp, x) - exact) < 2e-7 * exact).all()
+    assert (np.abs(function_values(functions.exp, x) - exact) < 2e-7 * exact).all()
     x = floats(2.0**-60, 2.0**90)
     exact = np.log1p(x.astype(float))
-    assert (np.abs(function_values(lanes.log1p, x) - exact) < 2e-7 * exact).all()
+    assert (np.abs(function_values(functions.log1p, x) - exact) < 2e-7 * exact).all()
 
 
 def test_what_is_not_a_number_stays_so():
     nan = np.full(16, np.nan, np.float32)
-    assert np.isnan(function_values(lanes.tanh, nan)).all() and np.isnan(function_values(lanes.exp, nan)).all()
+    assert np.isnan(function_values(functions.tanh, nan)).all() and np.isnan(function_values(functions.exp, nan)).all()
 
 
 def test_tiny_gradients_are_flushed_before_they_become_denormal():
@@ -233,8 +233,8 @@ def test_a_product_is_what_numpy_says(rows, vectors, steps):
     @njit(**lanes.OPTIONS)
     def product(out, a, w, rows, columns, steps):
         here = lanes.address(out, 0)
-        lanes.multiply(here, columns, here, columns, lanes.address(a, 0), steps, 1, lanes.address(w, 0), columns, rows,
-                       columns, steps)
+        products.multiply(here, columns, here, columns, lanes.address(a, 0), steps, 1, lanes.address(w, 0), columns,
+                          rows, columns, steps)
 
     rng, rows, columns = np.random.default_rng(0), 2 * rows, 16 * vectors
     out, a, w = (rng.normal(size=size).astype(np.float32)

@@ -13,7 +13,6 @@ sums is part of what VERSION names: any change of it changes the bits of every r
 """
 
 import functools
-import itertools
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -24,58 +23,31 @@ import torch
 from numba import njit
 
 from addlab.engine import cells
+from addlab.engine.functions import exp, log1p
 from addlab.engine.lanes import (
     OPTIONS,
     WIDTH,
+    add,
     address,
     ahead,
     aligned,
-    exp,
+    copy,
     fill,
     first_lane,
     kernel,
     lane_max,
     lane_sum,
     load,
-    log1p,
     maximum,
-    multiply,
     store,
+    zeros,
 )
+from addlab.engine.layout import Layout, Net, Shape, fill_table, gradient_places, join
+from addlab.engine.products import multiply
 
 VERSION = 1
 ROWS = 12  # sequences of a tile: two blocks of six rows
 KEPT = 224 << 20  # bytes of states that a thread may keep
-
-
-class Shape(NamedTuple):
-    """Sizes of a network, padded to whole lanes: hidden, embedding; `width` of z, `reached` of it by each input."""
-
-    cell: int
-    layers: int
-    hidden: int
-    embedding: int
-    width: int
-    reached: int
-    free: int  # width - reached: where in z that begins which the state reaches
-
-
-class Net(NamedTuple):
-    """The weights as the walk reads them: `own` from a layer's state before, `into` from the layer below (for layer 0,
-    `first`, from the embedding of each number); `_t` are the same, transposed."""
-
-    embedding: np.ndarray   # [10, embedding]
-    first: np.ndarray       # [2 numbers, embedding, reached]
-    first_t: np.ndarray     # [2 numbers, reached, embedding]
-    own: np.ndarray         # [layers, hidden, reached]
-    own_t: np.ndarray       # [layers, reached, hidden]
-    into: np.ndarray        # [layers, hidden, reached], of layer 0 zero
-    into_t: np.ndarray      # [layers, reached, hidden]
-    dense: np.ndarray       # [hidden, 16], ten of them used
-    dense_t: np.ndarray     # [10, hidden]
-    dense_bias: np.ndarray  # [16]
-    bias: np.ndarray        # [layers, width]
-    table: np.ndarray       # [100 digit pairs, width], layer 0's biases included
 
 
 class Tape(NamedTuple):
@@ -85,30 +57,6 @@ class Tape(NamedTuple):
     c: np.ndarray  # the same of the cell state; LSTM only
     z: np.ndarray  # [layers, columns, rows, width]: gates; LSTM and GRU only
     columns: int
-
-
-def whole(count):
-    """A count rounded up to whole lanes."""
-    return -(-count // WIDTH) * WIDTH
-
-
-@njit(**OPTIONS)
-def zeros(count):
-    memory = aligned(count)
-    memory[:] = np.float32(0)
-    return memory
-
-
-@njit(**OPTIONS)
-def copy(source, to, count):
-    for i in range(0, count, WIDTH):
-        store(to, i, load(source, i))
-
-
-@njit(**OPTIONS)
-def add(source, to, count):
-    for i in range(0, count, WIDTH):
-        store(to, i, load(to, i) + load(source, i))
 
 
 @njit(**OPTIONS)
@@ -155,136 +103,6 @@ def score(logits, target, rows, begin, columns, share, missed, ratios, identity)
         loss = loss + (log1p(load(address(ratios, i), 0)) + load(address(ratios, both_whole + i), 0))
     return float(first_lane(lane_sum(loss)))
 
-
-class Layout:
-    """Where each parameter stands in the arrays of a Net, and where its gradient comes from, as tables of positions."""
-
-    def __init__(self, model):
-        cell = cells.CELLS[{"RNN_TANH": "RNN"}.get(model.rnn.mode, model.rnn.mode)]
-        layers, units, digit_size = model.rnn.num_layers, model.rnn.hidden_size, model.embed_layer.embedding_dim
-        hidden, embedding = whole(units), whole(digit_size)
-        width, reached = cells.BLOCKS[cell] * hidden, cells.REACH[cell] * hidden
-        self.shape = Shape(cell, layers, hidden, embedding, width, reached, width - reached)
-        self.units = units
-        size = sum(p.numel() for p in model.parameters())
-        zero, never = size, size + 1  # two more numbers: what pads, and what no padded digit's score exceeds
-
-        def padded(positions, *shape):
-            out = np.full(shape, zero)
-            out[tuple(map(slice, positions.shape))] = positions
-            return out
-
-        def by_block(positions, blocks, count, columns):
-            """Torch's gates [gates * units, n] as blocks of a z [count, hidden, columns]."""
-            out = np.full((count, hidden, columns), zero)
-            gates = positions.reshape(-1, units, positions.shape[1])
-            for block, gate in zip(blocks, gates, strict=True):
-                out[block] = padded(gate, hidden, columns)
-            return out.reshape(count * hidden, columns)
-
-        names, at = {}, 0
-        for name, p in model.named_parameters():
-            names[name] = np.arange(at, at + p.numel()).reshape(p.shape)
-            at += p.numel()
-        inputs, states = cells.INPUT_BLOCKS[cell], range(cells.REACH[cell])
-        shifted = [self.shape.free // hidden + block for block in states]
-        w_in, w, b_in, b = ([names[f"rnn.{part}_l{k}"] for k in range(layers)]
-                            for part in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"))
-        first_t = [by_block(half, inputs, cells.REACH[cell], embedding)
-                   for half in (w_in[0][:, :digit_size], w_in[0][:, digit_size:])]
-        into_t = [np.full((reached, hidden), zero), *(by_block(m, inputs, cells.REACH[cell], hidden) for m in w_in[1:])]
-        own_t = [by_block(m, states, cells.REACH[cell], hidden) for m in w]
-        biases = [[by_block(v[:, None], blocks, cells.BLOCKS[cell], 1)[:, 0] for v in vectors]
-                  for vectors, blocks in ((b_in, inputs), (b, shifted))]
-        first_t, into_t, own_t, biases = map(np.array, (first_t, into_t, own_t, biases))
-        dense_t = padded(names["dense.weight"], 10, hidden)
-        dense_bias = padded(names["dense.bias"], WIDTH)
-        dense_bias[10:] = never
-
-        def turned(matrices):
-            return matrices.transpose(0, 2, 1)
-
-        dense = padded(dense_t.T, hidden, WIDTH)
-        self.arrays = [padded(names["embed_layer.weight"], 10, embedding), turned(first_t), first_t, turned(own_t),
-                       own_t, turned(into_t), into_t, dense, dense_t, dense_bias, biases[0], biases[1]]
-        self.ends = list(itertools.accumulate(a.size for a in self.arrays))
-        self.packed = np.concatenate([a.ravel() for a in self.arrays])
-        # Gradients stand as `gradient_places` says; the table's are those of layer 0's biases, too.
-        self.sources = np.zeros(size, np.int64)
-        _, *starts, self.length = gradient_places(self.shape)
-        for start, array in zip(starts, (biases[0], biases[1], turned(own_t), turned(into_t), dense, dense_bias,
-                                         turned(first_t), self.arrays[0]), strict=True):
-            used = array.ravel() < size
-            self.sources[array.ravel()[used]] = start + np.flatnonzero(used)
-
-    def net(self, values):
-        """The Net of a model's parameters, flat arrays."""
-        flat = np.concatenate((*values, PADDING))
-        packed = aligned(len(self.packed))
-        np.take(flat, self.packed, out=packed)
-        *arrays, bias_in, bias = np.split(packed, self.ends[:-1])
-        net = Net(*arrays, bias_in + bias, aligned(100 * self.shape.width))
-        fill_table(self.shape, net)
-        return net
-
-
-PADDING = np.array([0, -1e30], np.float32)
-
-
-@njit(**OPTIONS)
-def gradient_places(shape):
-    """Where in a tile's sums begin the gradients of table, bias (twice the same place), own, into, dense, its bias, and
-    behind what tiles sum, of first and embedding; and the length of it all."""
-    bias = 100 * shape.width
-    own = bias + shape.layers * shape.width
-    into = own + shape.layers * shape.hidden * shape.reached
-    dense = into + shape.layers * shape.hidden * shape.reached
-    dense_bias = dense + shape.hidden * WIDTH
-    first = dense_bias + WIDTH
-    embedding = first + 2 * shape.embedding * shape.reached
-    return 0, bias, bias, own, into, dense, dense_bias, first, embedding, embedding + 10 * shape.embedding
-
-
-@kernel
-def fill_table(shape, net):
-    """What each pair of digits and layer 0's biases give z: (E_a W_1 + E_b W_2) + bias."""
-    width, reached, embedding = shape.width, shape.reached, shape.embedding
-    shares, nothing = zeros(2 * 10 * reached), zeros(reached)
-    for number in range(2):
-        multiply(address(shares, number * 10 * reached), reached, address(nothing, 0), 0, address(net.embedding, 0),
-                 embedding, 1, address(net.first, number * embedding * reached), reached, 10, reached, embedding)
-    for pair in range(100):
-        here = address(net.table, pair * width)
-        a, b = address(shares, pair // 10 * reached), address(shares, (10 + pair % 10) * reached)
-        copy(address(net.bias, 0), here, width)
-        for j in range(0, reached, WIDTH):
-            store(here, j, load(a, j) + load(b, j) + load(here, j))
-
-
-@kernel
-def join(shape, net, sums):
-    """The sum of all tiles' gradients, those of the table carried on to biases, input weights and embedding."""
-    width, reached, embedding = shape.width, shape.reached, shape.embedding
-    _, bias_at, _, _, _, _, _, first_at, embedding_at, length = gradient_places(shape)
-    joined, shares, nothing = zeros(length), zeros(2 * 10 * reached), zeros(reached)
-    for tile in range(len(sums)):
-        add(address(sums[tile], 0), address(joined, 0), first_at)
-    for pair in range(100):
-        gradient = address(joined, pair * width)
-        add(gradient, address(shares, pair // 10 * reached), reached)
-        add(gradient, address(shares, (10 + pair % 10) * reached), reached)
-        add(gradient, address(joined, bias_at), width)
-    digits = address(joined, embedding_at)
-    for number in range(2):
-        share, first = address(shares, number * 10 * reached), number * embedding * reached
-        multiply(address(joined, first_at + first), reached, address(nothing, 0), 0, address(net.embedding, 0), 1,
-                 embedding, share, reached, embedding, reached, 10)
-        multiply(digits, embedding, digits, embedding, share, reached, 1, address(net.first_t, first), embedding, 10,
-                 embedding, reached)
-    return joined
-
-
-# The walk
 
 @njit(**OPTIONS)
 def tape_of(shape, columns, rows):

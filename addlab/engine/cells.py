@@ -9,7 +9,8 @@ one column back. `hidden` is in whole lanes. z, h and the like are pointers.
 
 from numba import njit
 
-from addlab.engine.lanes import OPTIONS, WIDTH, fill, flush, fma, load, sigmoid, store, tanh
+from addlab.engine.functions import sigmoid, tanh
+from addlab.engine.lanes import OPTIONS, WIDTH, fill, flush, fma, load, store
 
 
 @njit(**OPTIONS)
