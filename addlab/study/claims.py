@@ -66,14 +66,17 @@ def flips(found, main):
             other.setdefault(word, []).append(str(measure))
     if not other:
         return f"The same by all {len(words)} measures."
-    changed = "; ".join(f"**{word}** by {listing(names)}" for word, names in other.items())
+    changed = "; ".join(f"**{word}** by {levels(names)}" for word, names in other.items())
     return f"The same by {len(words) - sum(map(len, other.values()))} of {len(words)} measures; {changed}."
 
 
+def levels(names):
+    """The names of measures; of more than four, the first and last alone: they are levels in order."""
+    return listing(names) if len(names) <= 4 else f"{len(names)} measures from {names[0]} to {names[-1]}"
+
+
 def listing(names):
-    """"a, b and c"; of more than four, the first and last alone: they are levels in order."""
-    if len(names) > 4:
-        return f"{len(names)} measures from {names[0]} to {names[-1]}"
+    """"a, b and c"."""
     return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
 
 
