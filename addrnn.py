@@ -190,7 +190,7 @@ def autograd(model, num1, num2, total):
         loss = nn.functional.cross_entropy(logits.flatten(0, 1), total.flatten())
         model.zero_grad()
         loss.backward()
-    return float(loss), float((logits.argmax(2) == total).all(1).double().mean())
+    return loss.item(), (logits.argmax(2) == total).all(1).double().mean().item()
 
 
 class Training:

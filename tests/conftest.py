@@ -13,13 +13,9 @@ settings.load_profile("here")
 torch.set_num_threads(1)
 
 
-def pytest_addoption(parser):
-    parser.addoption("--long", action="store_true", help="the long form of the fault tests")
-
-
 @pytest.fixture
 def home(tmp_path, monkeypatch):
-    """A place of its own for runs/ and figures/."""
+    """A place of its own for records/ and figures/."""
     monkeypatch.setenv("ADDRNN_HOME", str(tmp_path))
     return tmp_path
 

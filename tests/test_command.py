@@ -1,12 +1,18 @@
 """The command line, as a user runs it."""
 
+import os
+import stat
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
+from conftest import ROOT
 from safetensors.torch import save_file
 
 import addrnn
-from command import main
+from addrnn import main
 
 QUICK = ["--digit_len", "3", "--epoch", "20", "--eval_every", "10", "--batch_size", "20", "--test_batch_size", "20"]
 
@@ -42,13 +48,13 @@ BAD = [(option, value) for option in ("--digit_len", "--layer", "--epoch", "--ba
                                       "--eval_every") for value in ("0", "-3", "2.5", "ten")]
 BAD += [("--lr", value) for value in ("0", "-1", "nan", "inf", "fast")]
 BAD += [("--model", "Transformer"), ("--seed", "-1"), ("--chains", "1.5"), ("--device", "tpu"),
-        ("--gradients", "guess"), ("--load", "missing.safetensors"), ("--save", "no/such/folder/a.safetensors"),
-        ("--save", ".")]
+        ("--save", "no/such/folder/a.safetensors"), ("--save", "."), ("--lr", "9" * 401)]
 
 
 def refused(done, *words):
     assert done.returncode == 2 and done.stdout == ""
     assert len(done.stderr.splitlines()) == 1 and "allowed" in done.stderr, done.stderr
+    assert len(done.stderr) < 400
     assert all(word in done.stderr for word in words), done.stderr
 
 
@@ -64,7 +70,92 @@ def call(capsys, *arguments):
 
 @pytest.mark.parametrize(("option", "value"), BAD)
 def test_bad_option_gets_one_line_and_status_2(option, value, capsys):
-    refused(call(capsys, *QUICK, option, value), option, value)
+    refused(call(capsys, *QUICK, option, value), option, value[:50])
+
+
+@pytest.mark.parametrize("options", [
+    ["--load", "X"], *[["--load", "X", "--add", "1", "2", *more] for more in (
+        ["--save", "Y"], ["--epoch", "5"], ["--model", "GRU"], ["--layer", "3"])]])
+def test_options_that_would_do_nothing_are_refused(options, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    addrnn.Adder(addrnn.Config()).save("X")
+    refused(call(capsys, *options), "--load")
+    assert [path.name for path in tmp_path.iterdir()] == ["X"]
+
+
+# Where the weights go
+
+def test_weights_are_saved_before_anything_is_printed(tmp_path):
+    process = subprocess.Popen([sys.executable, ROOT / "addrnn.py", *QUICK, "--save", tmp_path / "w"],
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process.stdout.close()  # as `| true` does
+    errors = process.stderr.read()
+    process.wait()
+    assert addrnn.Adder.load(tmp_path / "w") and errors == ""
+
+
+def test_saving_removes_nothing_of_the_users(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    others = ["my.probe", "my.part", ".my.part", "my.safetensors"]
+    for name in others:
+        (tmp_path / name).write_text(name)
+    main([*QUICK, "--save", "my"])
+    assert addrnn.Adder.load("my") and all((tmp_path / name).read_text() == name for name in others)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["my", *others])
+
+
+def test_symlinks_are_followed_and_modes_kept(tmp_path, capsys):
+    (tmp_path / "elsewhere").mkdir()
+    target, link = tmp_path / "elsewhere" / "weights", tmp_path / "link"
+    target.write_text("")
+    target.chmod(0o640)
+    link.symlink_to(target)
+    main([*QUICK, "--save", str(link)])
+    assert link.is_symlink() and addrnn.Adder.load(target) and stat.S_IMODE(target.stat().st_mode) == 0o640
+
+
+def test_a_dangling_symlink_gets_its_target(tmp_path, capsys):
+    (tmp_path / "link").symlink_to(tmp_path / "target")
+    main([*QUICK, "--save", str(tmp_path / "link")])
+    assert (tmp_path / "link").is_symlink() and addrnn.Adder.load(tmp_path / "target")
+
+
+@pytest.mark.parametrize("kind", ["a pipe", "a socket", "a folder", "a read-only file", "a link to a pipe", "a loop"])
+def test_only_regular_files_that_may_be_written_are_replaced(kind, tmp_path, capsys):
+    path = tmp_path / "w"
+    if kind == "a pipe":
+        os.mkfifo(path)
+    elif kind == "a socket":
+        import socket
+        socket.socket(socket.AF_UNIX).bind(str(path))
+    elif kind == "a folder":
+        path.mkdir()
+    elif kind == "a read-only file":
+        path.write_text("mine")
+        path.chmod(0o444)
+    elif kind == "a link to a pipe":
+        os.mkfifo(tmp_path / "pipe")
+        path.symlink_to(tmp_path / "pipe")
+    else:
+        path.symlink_to(path)
+    before = os.lstat(path)
+    refused(call(capsys, *QUICK, "--save", str(path)), "--save")
+    after = os.lstat(path)
+    assert (before.st_ino, before.st_mode, before.st_mtime_ns) == (after.st_ino, after.st_mode, after.st_mtime_ns)
+    assert kind != "a read-only file" or path.read_text() == "mine"
+
+
+# Numbers to add
+
+def test_numbers_come_from_files_and_standard_input(command, tmp_path):
+    addrnn.Adder(addrnn.Config(layers=1)).save(tmp_path / "w")
+    (tmp_path / "a.txt").write_text("9" * 300_000 + "\n")
+    plain = command("--load", "w", "--add", "12", "34", "--add", "5", "6")
+    done = command("--load", "w", "--add", "-", "34", "--add", "5", "-", "--add", "@a.txt", "1", input="12\n6\n")
+    assert done.returncode == 0 and done.stdout.startswith(plain.stdout)
+    assert done.stdout.splitlines()[2].startswith("9" * 300_000 + " + 1 = ")
+    for number in ("@missing.txt", "@.", "-"):
+        refused(command("--load", "w", "--add", number, "1", input=""), "--add")
 
 
 @pytest.mark.parametrize("number", ["-5", "1.5", "x"])
@@ -85,7 +176,8 @@ def test_python_refuses_in_the_same_words(name, value):
 
 
 @pytest.mark.parametrize("settings", [dict(lr=0), dict(lr=float("nan")), dict(lr="1e-3"), dict(cell="rnn"),
-                                      dict(cell=None), dict(seed=-1), dict(chains=2)])
+                                      dict(cell=None), dict(seed=-1), dict(chains=2), dict(lr=10**400),
+                                      dict(lr=10**5000), dict(seed=-(10**5000))])
 def test_python_refuses_other_bad_settings(settings):
     with pytest.raises(ValueError, match="allowed is"):
         addrnn.Config(**settings)

@@ -75,13 +75,42 @@ def test_what_is_no_number_is_refused_in_one_line(bad):
         addrnn.to_digits(bad)
 
 
-def test_a_batch_of_5000_digits_takes_well_under_a_tenth_of_a_step():
-    training = addrnn.Training(addrnn.Config(digit_len=5000, batches=3, eval_every=3))
+def test_the_worked_carry_of_the_docstring():
+    table = {line.split()[0]: [int(n) for n in line.split()[-4:]] for line in addrnn.carry_add.__doc__.splitlines()
+             if line.strip().startswith(("num1", "num2", "total"))}
+    assert addrnn.carry_add(np.array(table["num1"]), np.array(table["num2"])).tolist() == table["total"]
+    assert (integer(table["num1"]), integer(table["num2"]), integer(table["total"])) == (275, 348, 623)
+
+
+@pytest.mark.parametrize("chains", [7, -0.1, float("nan")])
+def test_a_share_of_chains_beyond_one_is_refused(chains):
+    with pytest.raises(ValueError, match=r"^chains \(--chains\): got .*, allowed is [^\n]*$"):
+        addrnn.sample(2, 3, np.random.default_rng(0), chains=chains)
+
+
+def test_drawing_a_batch_of_5000_digits_takes_well_under_a_tenth_of_its_gradients():
+    model = addrnn.Adder(addrnn.Config())
+    batch = addrnn.sample(200, 5000, np.random.default_rng(0))
+
     def seconds(action):
         begin = time.perf_counter()
         action()
         return time.perf_counter() - begin
-    training.step()  # buffers
-    steps = [seconds(training.step) for _ in range(1)]
+    gradients = addrnn.bptt.BPTT(model).gradients
+    gradients(*(digits[:2, :2] for digits in batch))  # compiles
     draws = [seconds(lambda: addrnn.sample(200, 5000, np.random.default_rng(0))) for _ in range(3)]
-    assert np.median(draws) < np.median(steps) / 10
+    assert min(draws) < seconds(lambda: gradients(*batch)) / 10
+
+
+@pytest.mark.parametrize(("given", "values"), [
+    ([0, 1], [0, 1]), ((1,), [1]), (range(3), [0, 1, 2]), (np.arange(2), [0, 1]), ("[0, 1]", [0, 1]),
+    ("[1e-3, 1e-2]", [1e-3, 1e-2]), (["1e-3"], [1e-3]), ("['RNN', \"GRU\"]", ["RNN", "GRU"]), ("[RNN]", ["RNN"])])
+def test_lists_are_read_as_papermill_yaml_and_python_hand_them_over(given, values):
+    found = addrnn.as_list(given, "seeds")
+    assert found == values and all(type(a) is type(b) for a, b in zip(found, values, strict=True))
+
+
+@pytest.mark.parametrize("given", ["1, 2", 5, "", "[]", [], "RNN", None, {0: 1}, "[1,]"])
+def test_what_is_no_list_is_refused_in_one_line(given):
+    with pytest.raises(ValueError, match=r"^seeds: got .*, allowed is a list of values, like \[0, 1\]$"):
+        addrnn.as_list(given, "seeds")

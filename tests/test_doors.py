@@ -1,12 +1,14 @@
 """Bad parameters through the three doors, command line, Python and papermill: one line each, before any training."""
 
 import json
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 from conftest import ROOT
 from test_command import call, refused
-from test_faults import papermill
 
 import addrnn
 
@@ -19,7 +21,7 @@ HUGE = 10**12
     ("--chains", "-0.1"), ("--chains", "nan"), ("--chains", "often"), ("--seed", "1.5"), ("--seed", "x"),
     ("--lr", "1e400"), ("--lr", ""), ("--model", "rnn"), ("--model", ""), ("--digit_len", "1,000"),
     ("--digit_len", "9" * 5000), ("--eval_every", "inf"), ("--device", ""), ("--device", "cuda:99"),
-    ("--gradients", ""), ("--load", ""), ("--load", "/dev/null"), ("--save", ""), ("--save", "/dev/full/x")])
+    ("--save", ""), ("--save", "/dev/full/x")])
 def test_command_line_refuses_before_it_trains(option, value, capsys):
     refused(call(capsys, *ENDLESS, option, value), option)
 
@@ -48,7 +50,6 @@ MODEL = addrnn.Adder(addrnn.Config(layers=1, hidden=4, embedding=2))
                           ("lr", np.inf), ("lr", [1e-3]), ("seed", 0.0), ("seed", None), ("layers", np.array([1])),
                           ("digit_len", np.float64(10))]],
     lambda: addrnn.train(addrnn.Config(), device="tpu"), lambda: addrnn.train(addrnn.Config(), device=7.5),
-    lambda: addrnn.train(addrnn.Config(), gradients="guess"), lambda: addrnn.train(addrnn.Config(), gradients=""),
     lambda: addrnn.sweep([addrnn.Config(), 1]), lambda: addrnn.sweep(["RNN"]),
     lambda: addrnn.test1([0]), lambda: addrnn.test1([2.5]), lambda: addrnn.test1(10), lambda: addrnn.test1(seeds=5),
     lambda: addrnn.test1(seeds=""), lambda: addrnn.test1(batches=0), lambda: addrnn.test2([1, 0]),
@@ -56,7 +57,7 @@ MODEL = addrnn.Adder(addrnn.Config(layers=1, hidden=4, embedding=2))
     lambda: addrnn.test4([0]), lambda: addrnn.test4(["fast"]), lambda: addrnn.test4(seeds=[0, -1]),
     lambda: MODEL.add(-1, 1), lambda: MODEL.add(1, "x"), lambda: MODEL.add(1.5, 1), lambda: MODEL.add(True, 1),
     lambda: MODEL.add(1, ""), lambda: MODEL.add("9" * 10000 + ".", 1), lambda: addrnn.Adder.load("no such file"),
-    lambda: addrnn.Adder.load("."), lambda: addrnn.listed("1, 2", "seeds")])
+    lambda: addrnn.Adder.load("."), lambda: addrnn.as_list("1, 2", "seeds")])
 def test_python_refuses_before_it_trains(call, untrained):
     with pytest.raises(ValueError, match=r"^[^\n]+: got [^\n]{1,200}, [^\n]*allowed is [^\n]+$"):
         call()
@@ -69,8 +70,8 @@ def untrained(home, monkeypatch):
     def fail(*arguments, **options):
         raise AssertionError("training has begun")
 
-    monkeypatch.setattr(addrnn, "train_all", fail)
-    monkeypatch.setattr(addrnn.Training, "step", fail)
+    monkeypatch.setattr(addrnn.workers, "train_all", fail)
+    monkeypatch.setattr(addrnn.Training, "steps", fail)
     return home
 
 
@@ -107,13 +108,64 @@ def test_notebook_refuses_before_it_trains(path, name, untrained):
 
 
 def test_papermill_ends_with_the_one_line(home, tmp_path):
-    process = papermill("02_digit_length.ipynb", tmp_path / "out.ipynb", home, batches=0)
-    _, errors = process.communicate()
-    assert process.returncode == 1
-    above, last = [line for line in errors.splitlines() if line][-2:]
+    done = subprocess.run([sys.executable, "-m", "papermill", "--no-progress-bar", "--cwd", ROOT / "notebooks", "-p",
+                           "batches", "0", ROOT / "notebooks" / "02_digit_length.ipynb", tmp_path / "out.ipynb"],
+                          capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    assert done.returncode == 1
+    above, last = [line for line in done.stderr.splitlines() if line][-2:]
     assert above.startswith('Exception encountered at "In [')
     assert last == "ValueError: batches (--epoch): got 0, allowed is a whole number, 1 or more"
-    assert not list(home.glob("runs/*"))
+    assert not list(home.glob("records/runs/*/*"))
+
+
+@pytest.mark.parametrize("test", [lambda: addrnn.test1(seed=7), lambda: addrnn.test1(digit_len=7),
+                                  lambda: addrnn.test3(cell="GRU"), lambda: addrnn.test2(width=3)])
+def test_experiments_refuse_settings_that_would_do_nothing(test, untrained):
+    with pytest.raises(TypeError, match=r"^[^\n]+$"):
+        test()
+
+
+@pytest.mark.parametrize("value", ["abc", "-1", "nan", ""])
+def test_seconds_between_checkpoints_are_refused_in_one_line(value, home, monkeypatch):
+    monkeypatch.setenv("ADDRNN_CHECKPOINT_SECONDS", value)
+    with pytest.raises(ValueError, match=r"^ADDRNN_CHECKPOINT_SECONDS: got '[^\n]*', allowed is [^\n]+$"):
+        addrnn.sweep([addrnn.Config(digit_len=2, batches=1)])
+    assert not list(home.iterdir())
+
+
+def test_a_script_needs_no_guard(home, tmp_path):
+    (tmp_path / "script.py").write_text("""import addrnn
+print("begun")
+small = dict(digit_len=2, layers=1, batches=2, batch_size=2, hidden=4, embedding=2)
+print([run.model.add(1, 2) >= 0 for run in addrnn.sweep(addrnn.Config(seed=seed, **small) for seed in range(2))])
+""")
+    done = subprocess.run([sys.executable, tmp_path / "script.py"], capture_output=True, text=True,
+                          env=os.environ | {"PYTHONPATH": str(ROOT)})
+    assert (done.returncode, done.stdout.splitlines(), done.stderr) == (0, ["begun", "[True, True]"], "")
+
+
+def test_a_users_own_modules_shadow_none_of_ours(home, tmp_path):
+    for name in ("runs", "store", "workers", "study", "plots", "command", "report", "verdicts", "bptt", "checker"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('the wrong module')")
+    (tmp_path / "script.py").write_text("""import addrnn
+from addlab import certify
+from addlab.study import claims, experiments, plots
+print(addrnn.sweep([addrnn.Config(digit_len=2, layers=1, batches=2, batch_size=2)])[0].done)
+""")
+    done = subprocess.run([sys.executable, "script.py"], capture_output=True, text=True, cwd=tmp_path,
+                          env=os.environ | {"PYTHONPATH": str(ROOT)})
+    assert (done.stdout, done.stderr) == ("True\n", "")
+
+
+def test_without_a_checkout_runs_go_to_a_folder_of_the_users_which_is_said_once(tmp_path, monkeypatch, capsys):
+    from addlab.engine import store
+    monkeypatch.delenv("ADDRNN_HOME", raising=False)
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    monkeypatch.setattr(store, "__file__", str(tmp_path / "site-packages" / "addlab" / "engine" / "store.py"))
+    folder = store.home()
+    assert folder.is_dir() and folder.is_relative_to(tmp_path / "data")
+    assert capsys.readouterr().err == f"addrnn: records and figures go to {folder}; ADDRNN_HOME names another folder\n"
+    assert store.home() == folder and capsys.readouterr().err == ""
 
 
 def test_the_command_itself_ends_with_status_2(command):

@@ -24,19 +24,13 @@ def test_shapes_are_those_of_the_original(cell, layers):
 
 
 @pytest.mark.parametrize("cell", ["RNN", "LSTM", "GRU"])
-def test_prediction_equals_the_largest_logit(cell):
-    model = addrnn.Adder(addrnn.Config(cell=cell)).double()
-    num1, num2, _ = addrnn.sample(3, 1000, np.random.default_rng(0))
-    assert np.array_equal(model.predict(num1, num2), model(num1, num2).argmax(2).numpy())
-
-
-@pytest.mark.parametrize("cell", ["RNN", "LSTM", "GRU"])
-def test_state_carries_the_sequence_on(cell):
-    model = addrnn.Adder(addrnn.Config(cell=cell)).double()
-    num1, num2, _ = addrnn.sample(3, 20, np.random.default_rng(0))
-    first, state = model(num1[:, :9], num2[:, :9], model.start(3))
-    second, _ = model(num1[:, 9:], num2[:, 9:], state)
-    assert torch.allclose(torch.cat((first, second), 1), model(num1, num2), atol=1e-12)
+def test_prediction_is_the_largest_logit(cell):
+    model = addrnn.Adder(addrnn.Config(cell=cell))
+    num1, num2, _ = addrnn.sample(3, 300, np.random.default_rng(0))
+    with torch.no_grad():
+        logits = model.double()(num1, num2).numpy()
+    best = np.take_along_axis(logits, model.float().predict(num1, num2)[..., None], 2)[..., 0]
+    assert (best > logits.max(2) - 1e-4).all()  # of two that are level to rounding either may be said
 
 
 def test_evaluation_counts_whole_sums_and_digits():
@@ -67,7 +61,7 @@ def test_add_says_what_forward_says_with_one_leading_position(trained):
     a, b = 987654321, 12345
     num = np.zeros((2, 1, 10), dtype=int)
     num[0, 0, :9], num[1, 0, :5] = addrnn.to_digits(a), addrnn.to_digits(b)
-    digits = trained(*num).argmax(2)[0].numpy()
+    digits = trained(*num).argmax(2)[0].tolist()
     assert trained.add(a, b) == int("".join(map(str, digits[::-1])))
 
 
@@ -77,7 +71,8 @@ def test_add_takes_a_million_digits(trained):
 
 def test_same_config_gives_the_same_run_bit_for_bit():
     one, two = addrnn.train(SMALL), addrnn.train(SMALL)
-    assert (one.loss, one.accuracy, one.digit_accuracy) == (two.loss, two.accuracy, two.digit_accuracy)
+    for curve in ("loss", "batch_accuracy", "accuracy", "digit_accuracy"):
+        assert getattr(one, curve) == getattr(two, curve)
     assert all(torch.equal(x, y) for x, y in zip(one.model.parameters(), two.model.parameters(), strict=True))
 
 
@@ -97,12 +92,8 @@ def test_seeds_give_different_runs():
 def test_weights_batches_and_test_set_have_streams_of_their_own():
     draws = [stream.integers(2**60, size=4).tolist() for stream in addrnn.streams(7)]
     assert len({x for draw in draws for x in draw}) == 12
-    long = addrnn.Training(dataclasses.replace(SMALL, test_batch_size=5000))  # a larger test set …
-    assert torch.equal(long.model.dense.weight, addrnn.Training(SMALL).model.dense.weight)
-    long.step()
-    other = addrnn.Training(SMALL)
-    other.step()
-    assert long.run.loss == other.run.loss  # … moves neither weights nor batches
+    long, other = addrnn.train(dataclasses.replace(SMALL, test_batch_size=500)), addrnn.train(SMALL)
+    assert long.loss == other.loss  # a larger test set moves neither weights nor batches
 
 
 def test_evaluating_more_often_changes_no_loss():
@@ -112,21 +103,37 @@ def test_evaluating_more_often_changes_no_loss():
     assert addrnn.train(dataclasses.replace(SMALL, eval_every=20)).eval_batch == [20, 30]
 
 
+def test_a_batchs_accuracy_is_that_of_the_model_before_its_update():
+    training = addrnn.Training(SMALL)
+    rng = addrnn.streams(SMALL.seed)[1]
+    steps = training.steps()
+    for batch in range(SMALL.batches):
+        num1, num2, total = addrnn.sample(SMALL.batch_size, SMALL.digit_len, rng)
+        accuracy, _ = addrnn.evaluate(training.model, num1, num2, total)
+        next(steps)
+        assert training.run.batch_accuracy[batch] == accuracy
+
+
 @pytest.mark.parametrize("cell", ["RNN", "LSTM", "GRU"])
-def test_both_gradients_give_the_same_run_to_rounding(cell):
+def test_a_run_is_what_torch_makes_of_the_same_weights_and_batches(cell):
     config = dataclasses.replace(SMALL, cell=cell)
-    ours, reference = addrnn.train(config), addrnn.train(config, gradients="autograd")
-    assert ours.gradients == "bptt" and reference.gradients == "autograd"
-    assert np.allclose(ours.loss, reference.loss, atol=1e-3)
+    model, rng, losses = addrnn.Adder(config), addrnn.streams(config.seed)[1], []
+    optimizer = torch.optim.Adam(model.parameters(), config.lr)
+    for _ in range(config.batches):
+        loss, _ = addrnn.autograd(model, *addrnn.sample(config.batch_size, config.digit_len, rng))
+        optimizer.step()
+        losses.append(loss)
+    assert np.allclose(addrnn.train(config).loss, losses, atol=1e-3)
 
 
 def test_divergence_ends_the_run_and_keeps_what_was_measured():
-    run = addrnn.train(dataclasses.replace(SMALL, lr=1e38))
-    assert run.diverged and not np.isfinite(run.loss[-1])
-    assert 1 < len(run.loss) < SMALL.batches and np.isfinite(run.loss[:-1]).all()
+    run = addrnn.train(dataclasses.replace(SMALL, lr=1e7))
+    assert run.diverged and not run.loss[-1] < addrnn.DIVERGED
+    assert 1 < len(run.loss) < SMALL.batches and max(run.loss[:-1]) < addrnn.DIVERGED
+    assert len(run.batch_accuracy) == len(run.loss) and str(run).endswith(f"the loss is {run.loss[-1]}")
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine")
 def test_cuda_trains_the_same_run_within_rounding():
     run = addrnn.train(SMALL, device="cuda")
-    assert run.gradients == "autograd" and np.allclose(run.loss, addrnn.train(SMALL).loss, atol=1e-2)
+    assert "torch" in run.versions and np.allclose(run.loss, addrnn.train(SMALL).loss, atol=1e-2)

@@ -17,14 +17,14 @@ class Refusal(ValueError):
         return [f"ValueError: {self}"]
 
 
-def shown(value):
-    """A value as an error message shows it: 60 characters at most."""
+def shown(value, longest=60):
+    """A value as an error message shows it, in so many characters at most."""
     try:
         text = repr(value)
     except ValueError:  # an int of more digits than Python will write
         text = f"a whole number of {len(to_digits(abs(value)))} digits"
     text = " ".join(text.split())
-    return text if len(text) <= 60 else text[:57] + "..."
+    return text if len(text) <= longest else text[: longest - 3] + "..."
 
 
 def to_digits(number):

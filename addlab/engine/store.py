@@ -12,6 +12,7 @@ import io
 import json
 import math
 import os
+import pickle
 import secrets
 import sys
 import warnings
@@ -92,6 +93,8 @@ def home():
 @contextlib.contextmanager
 def part_of(path):
     """A new file beside `path`, for what is to stand there; removed in the end unless it was moved."""
+    if path.is_symlink():
+        raise OSError(errno.ELOOP, "Is a link to itself", str(path))
     if path.exists() and not path.is_file():
         raise OSError(errno.EEXIST, "Is a folder" if path.is_dir() else "Is no regular file", str(path))
     if path.exists() and not (path.stat().st_mode & 0o222 and os.access(path, os.W_OK)):
@@ -134,7 +137,8 @@ def refused(what, path):
     try:
         yield
     except OSError as problem:
-        raise Refusal(f"{what}: got {str(path)!r}, {problem.strerror}; allowed is what can be written") from None
+        got = shown(str(path), 200)
+        raise Refusal(f"{what}: got {got}, {problem.strerror}; allowed is what can be written") from None
 
 
 @contextlib.contextmanager
@@ -175,7 +179,7 @@ def read_weights(path):
         problem = error.strerror
     except ValueError as error:
         problem = error
-    raise Refusal(f"weights file (--load): got {shown(str(path))}, {problem}; allowed is a file of --save")
+    raise Refusal(f"weights file (--load): got {shown(str(path), 200)}, {problem}; allowed is a file of --save")
 
 
 def tensors_of(data):
@@ -351,8 +355,8 @@ class Store:
                 raise ValueError("it was made on another device or by other versions")
         except FileNotFoundError:
             return
-        except (OSError, ValueError) as error:
-            problem = getattr(error, "strerror", None) or error
+        except (OSError, ValueError, pickle.UnpicklingError) as error:
+            problem = getattr(error, "strerror", None) or str(error).splitlines()[0][:100]
             warnings.warn(f"checkpoint {path.name} is not believed, {problem}: this run starts anew", stacklevel=2)
             return
         saved.model, training.run = run.model, saved
