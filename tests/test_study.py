@@ -1,0 +1,153 @@
+"""The start state, finished models taken apart, and what carries do, on models whose behaviour is known."""
+
+import numpy as np
+import pytest
+import torch
+
+import addrnn
+from addlab.engine.store import Run
+from addlab.study import carries, dissect, start
+from addrnn import Adder, Config, carry_add, sample
+from tests.test_carries import handmade
+
+TINY = Config(digit_len=4, batches=6, batch_size=20, hidden=6, embedding=3, layers=2)
+
+
+class Scripted:
+    """An adder that is right but in the first of the columns it is fed, always."""
+
+    def predict(self, num1, num2):
+        digits = carry_add(num1.copy(), num2.copy())
+        digits[:, 0] = (digits[:, 0] + 1) % 10
+        return digits
+
+
+# The start state
+
+def test_without_a_remedy_it_is_the_recorded_run_bit_for_bit():
+    curves, run = start.train(TINY, "none"), addrnn.train(TINY)
+    assert curves["loss"] == run.loss and curves["batch_accuracy"] == run.batch_accuracy
+
+
+@pytest.mark.parametrize("remedy", ["tenth", "lead", "learned"])
+@pytest.mark.parametrize("cell", ["RNN", "LSTM", "GRU"])
+def test_every_remedy_trains_every_cell_and_changes_the_run(remedy, cell):
+    config = Config(**vars(TINY) | {"cell": cell})
+    curves = start.train(config, remedy)
+    assert all(len(curve) == 6 for curve in curves.values())
+    assert curves["loss"][1:] != start.train(config, "none")["loss"][1:]
+
+
+def test_a_tenth_of_the_loss_is_what_autograd_says():
+    model, batch = Adder(TINY), sample(20, 4, np.random.default_rng(0))
+    start.plain_step(model, "tenth")(*batch)
+    ours = [p.grad.clone() for p in model.parameters()]
+    model.zero_grad()
+    losses = torch.nn.functional.cross_entropy(model(*batch[:2]).flatten(0, 1), torch.as_tensor(batch[2]).flatten(),
+                                               reduction="none").view(20, 5)
+    (0.9 * losses.mean() + 0.1 * losses[:, 0].mean()).backward()
+    for p, gradient in zip(model.parameters(), ours, strict=True):
+        assert torch.allclose(p.grad, gradient, atol=1e-6)
+
+
+def test_a_leading_column_repairs_a_model_that_errs_in_its_first_column_alone():
+    run = Run(Config(digit_len=5), model=Scripted())
+    assert start.tested(run, 50) == {"as trained": 0.0, "0 + 0 in front": 1.0}
+    assert start.first_column(start.wrong_digits(run.model, *sample(50, 5, np.random.default_rng(0)))) == (0, 1, 1)
+
+
+def test_shares_of_the_first_column_are_told_from_others():
+    wrong = np.zeros((100, 6), bool)
+    wrong[:30, 0] = wrong[20:40, 3] = True
+    assert start.first_column(wrong) == (0.6, 0.8, 0.6)
+
+
+def test_the_chain_before_a_column_is_counted():
+    num1, num2 = np.array([[5, 4, 9, 3, 0]]), np.array([[5, 5, 0, 3, 0]])
+    assert start.chain_before(num1, num2).tolist() == [[0, 0, 1, 2, 0]]
+
+
+def test_runs_with_a_remedy_are_read_from_their_records(home, monkeypatch):
+    monkeypatch.setattr(start, "plan", lambda: [(TINY, "tenth")])
+    start.main()
+    before = start.path().read_bytes()
+    start.main()
+    assert start.path().read_bytes() == before
+    assert list(start.records()) == [start.key(TINY, "tenth")]
+
+
+# Finished models
+
+def test_a_model_that_saw_its_batches_once_shows_no_gap_and_one_that_learned_them_does():
+    config = Config(digit_len=3, batches=30, batch_size=50, lr=1e-2)
+    run = addrnn.train(config)
+    gap, error = dissect.overfitting(run)
+    assert abs(gap) < 4 * error
+    rng = addrnn.streams(config.seed)[1]
+    batches = [sample(50, 3, rng) for _ in range(30)][-20:]
+    engine, adam = addrnn.bptt.BPTT(run.model), addrnn.parameters.Adam(run.model.parameters(), 3e-3)
+    for _ in range(20):
+        for batch in batches:
+            engine.gradients(*batch)
+            adam.step()
+    gap, error = dissect.overfitting(run)
+    assert gap > 4 * error
+
+
+def test_a_model_without_memory_adds_only_what_needs_none():
+    run = Run(Config(digit_len=30, layers=1), model=handmade())
+    assert dissect.without_memory(run, []) == 1.0
+    assert dissect.without_memory(run, [0]) < 0.01
+    assert dissect.without_memory(run, []) == 1.0  # the run's own model is left as it was
+
+
+def test_weights_that_stay_have_not_moved():
+    run = Run(TINY, model=Adder(TINY))
+    assert dissect.moved(run) == 0
+    with torch.no_grad():
+        for p in run.model.rnn.parameters():
+            p *= 3
+    assert dissect.moved(run) == pytest.approx(2)
+    assert dissect.saturated(run) > dissect.saturated(Run(TINY, model=Adder(TINY)))
+
+
+# Carries
+
+def test_an_exact_adder_survives_and_a_fading_one_does_not(home):
+    assert carries.survived(handmade(), 5, 100) == 100
+    model = handmade(4.0)
+    k = next(k for k in range(1, 100) if model.add(10**k - 1, 1) != 10**k)
+    assert carries.survived(model, 5, 100) in (k - 1, k)
+
+
+def test_the_walk_gives_the_states_and_digits_of_the_whole_pass():
+    for cell in ("RNN", "LSTM", "GRU"):
+        model = Adder(Config(**vars(TINY) | {"cell": cell}))
+        num1, num2, _ = sample(7, 4, np.random.default_rng(1))
+        states, digits = carries.walk(model, num1, num2)
+        assert states.shape == (5, 2, 7, 12 if cell == "LSTM" else 6)
+        assert (digits == model.predict(num1, num2)).all()
+        half, _ = carries.walk(model, num1[:, :2], num2[:, :2])
+        if cell != "LSTM":
+            assert (carries.walk(model, num1[:, 2:], num2[:, 2:], half[-1])[0] == states[2:]).all()
+
+
+def test_a_probe_reads_the_carry_of_an_exact_adder_and_the_layer_that_keeps_it_takes_the_answer_along(home):
+    model = handmade()
+    assert carries.reads(model, carries.probe(model), "mixed") == 1.0
+    assert carries.exchange(model, 0) == 1.0
+    assert carries.layers_of(model)[0]["exchange"] == 1.0
+
+
+def test_fixed_points_of_a_known_map_are_found_and_told_stable_from_not():
+    x = np.linspace(-1.5, 1.5, 5000)
+    points = carries.fixed_points(x, 0.3 * (x - x**3))[1]
+    assert [round(at, 1) for at, _ in points] == [-1.0, 0.0, 1.0]
+    assert [bool(stable) for _, stable in points] == [True, False, True]
+
+
+def test_a_length_is_read_off_the_first_test_that_reaches_it(home):
+    lengths, shares = carries.right_up_to(handmade(), ["carry"], [(2, 50), (1, 400)])
+    assert lengths[-1] == 400 and (shares == 1).all()
+    _, shares = carries.right_up_to(handmade(4.0), ["carry"], [(2, 50), (1, 400)])
+    assert shares[0] == 1 and shares[-1] == 0
