@@ -105,6 +105,11 @@ def median(values):
     return float(np.median(list(values.values()))) if values else math.nan
 
 
+def earliest(times):
+    """The setting with the lowest median of {setting: {seed: batches}}; the first of equals."""
+    return min(times, key=lambda setting: median(times[setting]))
+
+
 def sooner(*settings):
     """{seed: whether the batches {seed: batches} rise strictly in the order given}, for seeds that all settings have.
 
