@@ -19,7 +19,7 @@ from addlab.certify.machines import ADDITION, Network
 RAMP = 0.7  # the share of the batches in which the boxes grow to their full size
 ROOM = 2.0**-5  # left at every end of a box of full size: rounding will need some
 WIDTH_COST = 0.1  # of the boxes' width, against the distance between them
-CELL_COST, CELL_BOUND = 1.0, 1.5  # of what an LSTM's cells exceed this bound by: else they grow from column to column
+CELL_COST, CELL_BOUND = 1.0, 1.5  # of an LSTM's cells beyond this bound: else they grow from column to column
 CLIP = 0.1  # of the gradient's norm: boxes that burst would otherwise throw the weights far off
 
 
@@ -45,8 +45,8 @@ def train_on_boxes(model, machine=ADDITION, batches=1000, lr=5e-3, sure=0.5):
         if shrink > 0:
             loss = loss + WIDTH_COST / shrink * sum(map(relative_width, boxes))
         if weights.cell == "LSTM":
-            loss = loss + CELL_COST * sum(cell_excess(box, len(layer.u))
-                                          for box, layer in zip(boxes, weights.layers, strict=True))
+            excesses = [cell_excess(box, len(layer.u)) for box, layer in zip(boxes, weights.layers, strict=True)]
+            loss = loss + CELL_COST * sum(excesses)
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP)
