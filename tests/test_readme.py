@@ -1,30 +1,49 @@
 """What README says stands in the project."""
 
-import json
 import re
+import shlex
 
 from conftest import ROOT
 
-from tools import bench
-from addlab.study import claims as verdicts
+import addrnn
+from addlab.study import claims
 
 README = (ROOT / "README.md").read_text()
 
 
-def test_verdicts_in_readme_are_those_of_the_notebooks():
-    assert verdicts.summary() in README
+def test_verdicts_in_readme_are_those_of_the_notebooks(monkeypatch):
+    monkeypatch.delenv("ADDRNN_HOME", raising=False)
+    assert claims.summary() in README, "python -m addlab.study.claims prints the table as it is now"
 
 
-def test_times_in_readme_are_those_that_bench_left():
-    measured = json.loads((ROOT / "records" / "bench.json").read_text())
-    lines = [bench.line(measured["rows"][i : i + 4]) for i in range(0, len(measured["rows"]), 4)]
-    assert len(lines) == len(bench.FULL) and "\n".join([bench.HEAD, *lines]) in README
-    assert len(measured["profiles"]) == len(bench.PROFILED) and bench.parts_table(measured["profiles"]) in README
+def test_what_readme_shows_first_is_what_the_command_prints(capsys):
+    command, *shown = re.search(r"```console\n\$ (.*?)```", README, re.DOTALL)[1].splitlines()
+    python, script, *arguments = shlex.split(command)
+    assert (python, script) == (".venv/bin/python", "addrnn.py")
+    addrnn.main(arguments)
+    printed = [line.partition(", ")[0] for line in capsys.readouterr().out.splitlines()]  # without the seconds
+    assert printed[-len(shown) :] == shown
 
 
 def test_files_that_readme_names_exist():
-    named = re.findall(r"\]\(([^)#:]+)\)", README) + re.findall(r"`([\w/]+\.(?:py|yml|svg|json|ipynb))`", README)
-    assert len(named) > 10 and not [name for name in named if not (ROOT / name).exists()]
+    linked, named = re.findall(r"\]\(([^)#:]+)\)", README), re.findall(r"`([\w/]+(?:\.(?:py|yml)|/))`", README)
+    assert linked and named
+    assert not [name for name in linked + named if not (ROOT / name).exists() and name != "lab/"]
+
+
+def test_readme_is_short():
+    assert len(README.splitlines()) < 120
+
+
+def test_three_lines_open_a_record_and_all_its_keys_are_explained():
+    text = (ROOT / "records" / "README.md").read_text()
+    lines = re.search(r"```python\n(.*?)```", text, re.DOTALL)[1]
+    assert len(lines.splitlines()) == 3
+    names = {}
+    exec(lines.replace("records/runs", str(ROOT / "records" / "runs")), names)
+    table = text.split("## The rest")[0]
+    explained = re.findall(r"`(\w+)`", "".join(re.findall(r"^\| (`[^|]*) \|", table, re.MULTILINE)))
+    assert set(explained) == set(names["record"]) - {"format"}
 
 
 def test_dependencies_stand_once():
