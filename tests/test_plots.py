@@ -53,7 +53,7 @@ def test_panels_stand_below_one_another_on_a_phone(tmp_path):
 
 def test_numbers_of_a_figure_end_at_a_hundredth_and_its_references_lead_somewhere(tmp_path):
     text = draw(tmp_path).decode()
-    numbers = re.findall(r"\.(\d+)", " ".join(re.findall(r' (?:d|x|y)="([^"]*)"', text)))
+    numbers = re.findall(r"\.(\d+)", " ".join(re.findall(r' (?:d|x|y|width|height)="([^"]*)"', text)))
     assert numbers and max(map(len, numbers)) <= 2
     ids = re.findall(r' id="([^"]+)"', text)
     assert len(ids) == len(set(ids)) and set(re.findall(r'(?:url\(|href=")#([\w-]+)', text)) <= set(ids)

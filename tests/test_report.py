@@ -3,7 +3,10 @@
 import base64
 import json
 import re
+import shutil
+import subprocess
 import sys
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree
@@ -14,25 +17,25 @@ import pypdf
 import pytest
 import torch
 import typst
-from IPython.display import SVG
 from nbformat import v4
 
 import addrnn
+from addlab.study import plots, widget
+from addlab.study.experiments import configs, recorded
 from tools import report
-from addlab.study import widget
 
 ROOT = Path(report.__file__).parents[1]
 COMMITTED = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 FIRST = [
     "# First things\n\nDoes $\\sigma \\le \\frac12$ hold? See [the second](second.ipynb).",
-    ["import plots\nimport verdicts\nimport widget\nimport addrnn\nfrom IPython.display import Markdown, display",
-     "fig, ax = plots.figure('What the picture says')\nax.plot([1, 2, 3])\nplots.save(fig, 'seen', 'Three points. What "
-     "the picture says.')",
-     "widget.show(addrnn.Adder(addrnn.Config(digit_len=4)))",
+    ["from addlab.study import claims, plots, widget\nimport addrnn\nfrom IPython.display import Markdown, display",
+     "fig, ax = plots.figure('A finding')\nax.plot([1, 2, 3])\nplots.save(fig, '06_fading', 'Three *points*: [1, 2].')",
+     "widget.show({'net': addrnn.Adder(addrnn.Config(digit_len=4))})",
      "from tqdm.auto import tqdm\nfor i in tqdm(range(3)):\n    print(i, flush=True)",
-     "display(Markdown('| a | b |\\n|---|--:|\\n| 1 | $x^2$ |'))\nverdicts.record('C2', 'fails', 'In 0 of 3 seeds.')",
-     "6 * 7"],
+     "display(Markdown('| a | b |\\n|---|--:|\\n| 1 | $x^2$ |'))\n"
+     "claims.record('C2', {0: True, 1: False, 2: None}, 'It does not.')",
+     "6 * 7", "# shown on purpose", "# folded away", "Markdown('All right, and 1 + 1 = 3')"],
     "## Formula\n\n$$h_t = \\tanh(W x_t)$$\n\n```python\nx = 1\n```",
 ]
 
@@ -44,6 +47,8 @@ def write(path, parts):
         cells += [v4.new_markdown_cell(part)] if isinstance(part, str) else [v4.new_code_cell(c) for c in part]
     for cell in cells:
         cell.metadata = {"execution": {"iopub.status.busy": "2020-01-01T00:00:00Z"}, "collapsed": False}
+        tags = {"# shown on purpose": ["shown"], "Markdown('All right, and 1 + 1 = 3')": ["landing"]}
+        cell.metadata |= {"tags": tags[cell.source]} if cell.source in tags else {}
     language = {"name": "python", "version": "old one"}
     nbformat.write(v4.new_notebook(cells=cells, metadata={"language_info": language}), path)
 
@@ -60,7 +65,8 @@ def sample(tmp_path_factory):
     write(home / "notebooks/first.ipynb", FIRST)
     write(home / "notebooks/second.ipynb", ["# Second things\n\nA sentence.", ["1 + 1"], "## End\n\nDone."])
     write(home / "notebooks/wrong.ipynb", ["# Wrong\n\nA sentence.", ["2 + 2", "raise ValueError('no\\nsuch thing')"]])
-    (home / "README.md").write_text("# The *title* & more\n\nIs it **so**?\n\n![Seen](figures/seen.svg)\n\n## Use\n")
+    (home / "README.md").write_text(
+        "# The *title* & more\n\nIs it **so**?\n\n![Seen](figures/06_fading.svg)\n\n## Use\n")
     old = json.loads((home / "notebooks/second.ipynb").read_text())
     for cell in old["cells"]:
         del cell["id"]  # as older tools write notebooks
@@ -90,7 +96,9 @@ def outputs(path):
 
 
 def pictures(path):
-    return [output.data["image/svg+xml"] for output in outputs(path) if "image/svg+xml" in output.get("data", {})]
+    """The SVG figures of a notebook, but for what is alive on a page."""
+    return [output.data["image/svg+xml"] for output in outputs(path)
+            if "image/svg+xml" in output.get("data", {}) and "text/html" not in output.data]
 
 
 # Notebooks
@@ -107,10 +115,10 @@ def test_run_notebook_keeps_results_and_nothing_that_changes(sample):
         assert noise not in text
     notebook = nbformat.read(good(sample)[0], 4)
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    assert [cell.execution_count for cell in code] == list(range(1, 7))
+    assert [cell.execution_count for cell in code] == list(range(1, 10))
     assert code[3].outputs[0].text == "0\n1\n2\n" and len(code[3].outputs) == 1
     assert code[5].outputs[0].data == {"text/plain": "42"}
-    assert len(pictures(good(sample)[0])) == 2
+    assert len(pictures(good(sample)[0])) == 1
 
 
 def test_interpreter_of_the_report_runs_the_notebooks(tmp_path, monkeypatch):
@@ -150,7 +158,8 @@ def test_committed_notebook_is_as_the_report_leaves_it(path):
 def test_every_committed_figure_is_shown_in_a_notebook():
     shown = {picture for path in COMMITTED for picture in pictures(path)}
     for figure in (ROOT / "figures").glob("*.svg"):
-        assert SVG(data=figure.read_bytes())._repr_svg_() in shown, figure.name
+        assert figure.read_text("utf-8") in shown, figure.name
+        assert (ROOT / "figures/narrow" / figure.name).exists(), figure.name
 
 
 # Pages
@@ -170,6 +179,8 @@ class Page(HTMLParser):
         self.sources += [attributes[k] for k in ("src", "srcset", "data") if k in attributes]
         if tag == "link":
             self.sources.append(attributes["href"])
+        if attributes.get("property") == "og:image":
+            self.links.append(attributes["content"])
 
 
 @pytest.fixture(params=["sample", "real"])
@@ -215,20 +226,49 @@ def test_pages_show_every_figure_with_a_number_and_what_it_shows(folder):
         assert not re.search('<img[^>]* alt=""', text), path.stem
 
 
-def test_caption_says_what_the_figure_does_not(sample):
+def test_caption_and_alternative_text_come_from_the_cell_that_draws(sample):
     text = (sample / "report/first.html").read_text("utf-8")
-    assert 'alt="Three points. What the picture says."' in text
-    assert "<b>Figure 1.1.</b> Three points.</figcaption>" in text
+    assert 'alt="A finding. Three *points*: [1, 2]."' in text
+    assert "<strong>Figure 1.1.</strong> Three <em>points</em>: [1, 2].</figcaption>" in text
+    assert text.count("Three <em>points</em>") == 1  # JupyterLab's caption is not repeated
+
+
+def test_a_phone_gets_the_figure_with_its_panels_stacked(sample):
+    narrow = base64.b64encode((sample / "figures/narrow/06_fading.svg").read_bytes()).decode()
+    text = (sample / "report/first.html").read_text("utf-8")
+    assert f'<source media="(max-width: 40rem)" srcset="data:image/svg+xml;base64,{narrow}">' in text
+
+
+def test_code_is_folded_on_a_page_and_left_out_of_the_pdf_but_for_what_is_shown(sample):
+    text = (sample / "report/first.html").read_text("utf-8")
+    folded = " ".join(re.findall("<details.*?</details>", text, re.DOTALL))
+    assert "folded away" in folded and "shown on purpose" in text and "shown on purpose" not in folded
+    pdf = " ".join(page.extract_text() for page in pypdf.PdfReader(sample / "report/addrnn.pdf").pages)
+    assert "shown on purpose" in pdf and "folded away" not in pdf
 
 
 def test_first_page_tells_question_headline_verdicts_and_chapters(sample, real):
     text = (sample / "report/index.html").read_text("utf-8")
-    assert "<h1>The *title* &amp; more</h1>" in text and "<strong>so</strong>" in text
-    assert base64.b64encode((sample / "figures/seen.svg").read_bytes()).decode() in text
+    assert "<h1>The <em>title</em> &amp; more</h1>" in text and "<strong>so</strong>" in text
+    assert base64.b64encode((sample / "figures/06_fading.svg").read_bytes()).decode() in text
+    assert "All right, and 1 + 1 = 3" in text
+    row = re.search(r"<td[^>]*>C2</td>.*?</tr>", text, re.DOTALL)[0]
+    assert "●○·" in row and 'aria-label="1 of 3 seeds"' in row and "not settled" in row and "It does not." in row
+    assert 'href="first.html#C2"' in row
     text = (real / "index.html").read_text("utf-8")
     for claim, entry in json.loads((ROOT / "records/verdicts.json").read_text("utf-8")).items():
         assert re.search(rf"<td[^>]*>{claim}</td>.*?<strong>{entry['verdict']}</strong>", text, re.DOTALL), claim
     assert {"addrnn.pdf", *(f"{path.stem}.html" for path in COMMITTED)} <= set(Page(real / "index.html").links)
+    assert "random sums right, and" in text and 'class="adder"' in text
+
+
+def test_what_is_shared_has_a_title_and_a_picture_and_is_small(folder):
+    for path in folder.glob("*.html"):
+        text = path.read_text("utf-8")
+        title = re.search("<title>(.+?)</title>", text)[1]
+        assert f'<meta property="og:title" content="{title}">' in text, path.name
+    assert (folder / "preview.png").read_bytes().startswith(b"\x89PNG")
+    assert sum(path.stat().st_size for path in folder.iterdir()) < 5e6
 
 
 # PDF
@@ -262,11 +302,11 @@ def test_glyph_that_no_font_has_stops_the_build(sample, tmp_path):
 
 def test_link_to_a_notebook_that_is_not_there_stops_the_build(sample, tmp_path):
     write(tmp_path / "a.ipynb", ["# A\n\nSee [the next](b.ipynb)."])
-    with pytest.raises(typst.TypstError, match="chapter-b"):
+    with pytest.raises(typst.TypstError, match="<b>"):
         report.build([tmp_path / "a.ipynb"], sample / "README.md", tmp_path / "report")
 
 
-# Widget
+# The live adder
 
 @pytest.fixture(scope="module")
 def model():
@@ -276,48 +316,80 @@ def model():
 def test_picture_marks_exactly_the_wrong_digits(model):
     rng = np.random.default_rng(0)
     for a, b in [*rng.integers(0, 10**6, (5, 2)).tolist(), (999999, 1), (0, 0)]:
-        svg, sentence = widget.picture(model, str(a), str(b))
+        svg, sentence = widget.picture({"net": model}, str(a), str(b))
         columns = max(len(str(a)), len(str(b))) + 1
         said = str(model.add(a, b)).zfill(columns)
         wrong = sum(x != y for x, y in zip(said, str(a + b).zfill(columns), strict=True))
-        marked = [mark for mark in ElementTree.fromstring(svg).iter() if mark.get("stroke") == widget.WRONG]
+        marked = [mark for mark in ElementTree.fromstring(svg).iter() if mark.get("stroke") == plots.WRONG]
         assert len(marked) == wrong
-        assert sentence == (f"{a} + {b}: the model says {int(said)}, "
+        assert sentence == (f"{a} + {b}. net: it says {int(said)}, "
                             + (f"wrong in {wrong} of {columns} columns." if wrong else "right."))
 
 
 def test_picture_shows_carries_and_confidence(model):
-    texts = [mark for mark in ElementTree.fromstring(widget.picture(model, "995", "7")[0]).iter() if mark.text]
+    texts = [mark for mark in ElementTree.fromstring(widget.picture({"net": model}, "995", "7")[0]).iter() if mark.text]
     pair = np.array([[[5, 9, 9, 0]], [[7, 0, 0, 0]]])
     with torch.no_grad():
         confidence = torch.softmax(model(*pair)[0], 1).amax(1).tolist()
-    assert [mark.text for mark in texts if mark.get("y") == "26"] == ["carry", "1", "1", "1"]
-    assert [mark.text for mark in texts if mark.get("y") == "147"][1:] == [f"{100 * c:.0f}" for c in confidence]
+    assert [mark.text for mark in texts if mark.get("y") == "46"] == ["carry", "1", "1", "1"]
+    assert [mark.text for mark in texts if mark.get("y") == "167"][1:] == [f"{100 * c:.0f}" for c in confidence]
 
 
 @pytest.mark.parametrize("a", ["", "-1", "1.5", "x", "9" * (widget.LONGEST + 1), "１"])
 def test_picture_refuses_what_is_no_number_in_one_line(model, a):
     with pytest.raises(ValueError, match=r"^number to add.*got.*allowed") as refusal:
-        widget.picture(model, a, "1")
+        widget.picture({"net": model}, a, "1")
     assert "\n" not in str(refusal.value)
 
 
-def test_widget_answers_typing_and_buttons(model):
-    view = widget.show(model)
-    first, second = view.numbers
-    assert (first.value, second.value) == ("999999", "1")
-    first.value = "12"
-    assert view.view.value == widget.picture(model, "12", "1")[0]
-    first.value = "twelve"
-    assert "allowed is a whole decimal number" in view.said.value and not view.view.value
-    random, chain, _ = view.children[1].children
-    random.click()
-    assert view.view.value == widget.picture(model, first.value, second.value)[0]
-    chain.click()
-    assert (first.value, second.value) == ("999999", "1")
+def test_adder_is_a_picture_where_no_script_runs(model):
+    data, about = widget.show({"net": model}, [("999999", "1")])._repr_mimebundle_()
+    svg, sentence = widget.picture({"net": model}, "999999", "1")
+    assert (data["image/svg+xml"], data["text/plain"], about["alt"]) == (svg, sentence, sentence)
+    assert svg in data["text/html"] and "http" not in data["text/html"].replace("http://www.w3.org/2000/svg", "")
 
 
-def test_widget_leaves_its_picture_where_nothing_is_alive(model):
-    bundle = widget.show(model)._repr_mimebundle_()
-    assert "application/vnd.jupyter.widget-view+json" in bundle
-    assert (bundle["image/svg+xml"], bundle["text/plain"]) == widget.picture(model, "999999", "1")
+ASK = """
+<script>
+const root = document.querySelector(".adder"), buttons = [...root.querySelectorAll("button")];
+const said = SUMS.map(([a, b]) => ROWS.map((_, i) => root.add(i, a, b)));
+const [first, second] = root.querySelectorAll("input");
+const type = (a, b) => { first.value = a; second.value = b; second.dispatchEvent(new Event("input")); };
+type("123", "456");
+const typed = root.querySelectorAll(".says td").length;
+type("12x", "1");
+const refused = root.querySelector(".nets").textContent;
+buttons[0].click();
+const pressed = [first.value, second.value, root.querySelectorAll(".wrong").length];
+document.body.innerHTML = "<pre id=answer></pre>";
+document.querySelector("pre").textContent = JSON.stringify({said, typed, refused, pressed});
+</script>
+"""
+
+
+def test_browser_says_the_same_digits_as_the_models(tmp_path):
+    chromium = shutil.which("chromium")
+    if not chromium:
+        pytest.skip("no chromium on this machine")
+    proofs = ROOT / "records" / "proofs"
+    networks = {"plain": next((run.model for run in recorded(configs(range(5))) if run.model), None),
+                "proved": addrnn.Adder.load(next(proofs.glob("rnn_1layer*.safetensors")))}
+    networks |= {cell: addrnn.Adder(addrnn.Config(cell=cell, layers=2, hidden=9)) for cell in ("LSTM", "GRU")}
+    networks = {name: model for name, model in networks.items() if model}
+    rng = np.random.default_rng(0)
+    sums = [[str(n) for n in pair] for pair in rng.integers(0, 10**10, (60, 2)).tolist()]
+    for length in range(1, 21):  # chains, with a carry through them and without
+        low, top = int("".join(map(str, rng.integers(0, 10, length)))), 10**length - 1
+        sums += [[str(low), str(top - low)], [str(low), str(top - low + 1)]]
+    page = f"<meta charset=utf-8>{widget.show(networks, [('999999', '1')]).html()}"
+    page += ASK.replace("SUMS", json.dumps(sums)).replace("ROWS", json.dumps(list(networks)))
+    (tmp_path / "page.html").write_text(page, "utf-8")
+    done = subprocess.run([chromium, "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking",
+                           f"--user-data-dir={tmp_path / 'new'}", "--dump-dom", f"file://{tmp_path / 'page.html'}"],
+                          capture_output=True, text=True, timeout=120)
+    found = json.loads(unescape(re.search('<pre id="answer">(.*?)</pre>', done.stdout)[1]))
+    assert found["said"] == [[str(model.add(a, b)) for model in networks.values()] for a, b in sums]
+    assert found["typed"] == 4 * len(networks) and "decimal numbers" in found["refused"]
+    svg = ElementTree.fromstring(widget.picture(networks, "999999", "1")[0])
+    marked = sum(mark.get("stroke") == plots.WRONG for mark in svg.iter())
+    assert found["pressed"] == ["999999", "1", marked]

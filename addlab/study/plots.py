@@ -247,6 +247,41 @@ def note(ax, text, x, y, ha="left", va="center", colour=INK):
     ax.annotate(text, (x, y), ha=ha, va=va, fontsize=9.5, color=colour)
 
 
+def network(title, num1, num2, total, layers):
+    """A figure of the network at work on one sum, unrolled: a column of boxes for each step, the first on the right.
+
+    num1, num2, total: digits, least significant first.
+    """
+    fig, ax = figure(title, height=1.5 + 0.55 * (layers + 3))
+    rows = ["digits", "embed_layer", *(f"rnn, layer {layer + 1}" for layer in range(layers)), "dense", "it says"]
+    carry = (np.asarray(total) - num1 - num2) % 10
+    arrow = {"arrowstyle": "-|>", "color": INK, "linewidth": 1.1, "shrinkA": 0, "shrinkB": 0}
+    for step, digits in enumerate(zip(num1, num2, total, strict=True)):
+        x = -step
+        for y, row in enumerate(rows):
+            edge = row in ("digits", "it says")
+            box = {"boxstyle": "round,pad=0.35", "facecolor": "none" if edge else CLAIM if "rnn" in row else "#e9edf5",
+                   "edgecolor": "none" if edge else INK}
+            says = {"digits": f"{digits[0]} + {digits[1]}", "it says": f"{digits[2]}"}.get(row, "        ")
+            ax.annotate(says, (x, y), ha="center", va="center", bbox=box, fontsize=12 if edge else 9,
+                        fontweight="bold" if row == "it says" else "normal", color=INK)
+            if y:
+                ax.annotate("", (x, y - 0.27), (x, y - 0.73), arrowprops=arrow)
+        for layer in range(layers):  # the state goes on to the next column
+            last = step == len(total) - 1
+            if not last:
+                ax.annotate("", (x - 0.72, layer + 2), (x - 0.28, layer + 2), arrowprops=arrow)
+        if step + 1 < len(total):
+            ax.annotate(f"carry {carry[step + 1]}", (x - 0.5, 2.13), ha="center", va="bottom", fontsize=9,
+                        color=CARRY if carry[step + 1] else NO_CARRY, fontweight="bold")
+    for y, row in enumerate(rows):
+        ax.annotate(row, (0.55, y), ha="left", va="center", fontsize=10, color="#555555")
+    ax.annotate("← next step", (-0.5, -0.55), ha="center", va="center", fontsize=9.5, color="#555555", style="italic")
+    ax.set(xlim=(0.5 - len(total), 1.5), ylim=(-0.75, len(rows) - 0.6))
+    ax.axis("off")
+    return fig
+
+
 def svg_bytes(fig, alt=""):
     """The figure as SVG, the same bytes for the same figure on every machine; `alt` is what it shows, in words.
 
@@ -255,7 +290,7 @@ def svg_bytes(fig, alt=""):
     """
     buffer = io.BytesIO()
     fig.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Title": alt})
-    places = re.compile(r' (?:d|x|y)="[^"]*"|translate\([^)]*\)')
+    places = re.compile(r' (?:d|x|y|width|height)="[^"]*"|translate\([^)]*\)')
     text = places.sub(lambda place: re.sub(r"-?\d*\.\d+", rounded, place[0]), buffer.getvalue().decode())
     names = dict.fromkeys(re.findall(r' id="([^"]+)"', text))
     numbers = {name: f"i{number}" for number, name in enumerate(names)}

@@ -80,6 +80,7 @@ end
 function Math(formula)
   if not page then
     local typst = pandoc.write(pandoc.Pandoc({ pandoc.Plain({ formula }) }), "typst"):gsub("%s+$", "")
+    typst = typst:gsub("dot%.circle", "dot.o") -- its name since Typst 0.14, which this pandoc does not know yet
     return pandoc.RawInline("typst", "#{ set math.equation(alt: " .. quoted(formula.text) .. "); " .. typst .. " }")
   end
 end
