@@ -61,7 +61,7 @@ def test_no_room_for_checkpoints_stops_no_run(disk, monkeypatch):
 def test_a_full_disk_is_one_line_before_any_training(disk):
     (disk / "records" / "runs" / ".unfinished").mkdir(parents=True)
     fill(disk, free=0)
-    with pytest.raises(ValueError, match=r"^run store: got '[^\n]*runs[^\n]*', No space left on device; allowed is [^\n]+$"):
+    with pytest.raises(ValueError, match=r"^run store: got .*runs.*, No space left on device; allowed is [^\n]+$"):
         addrnn.sweep([TINY])
     assert not list((disk / "records" / "runs" / ".unfinished").iterdir())
 
