@@ -60,7 +60,8 @@ def tidy(notebook):
     """Leave in an executed notebook what is the same after each run: no times, no widgets, no progress bars."""
     notebook.metadata = nbformat.from_dict({
         "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
-        "language_info": {"name": "python"}})
+        "language_info": {"name": "python", "file_extension": ".py", "mimetype": "text/x-python",
+                          "nbconvert_exporter": "python", "pygments_lexer": "ipython3"}})  # as nbconvert asks for
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     for cell in notebook.cells:
         tags = cell.metadata.get("tags")
@@ -150,21 +151,16 @@ def fence(text, info):
     return f"{marks} {info}\n{text.strip(chr(10))}\n{marks}"
 
 
-def opening(readme, chapters):
-    """(title, first page as Markdown, headline): what README opens with, what notebooks lift up, claims, chapters."""
-    lines = re.match(r"# ([^\n]+)\n\n(.+?)\n\n(?:!\[|## )", readme.read_text("utf-8"), re.DOTALL)
-    if not lines:
-        raise ValueError(f"{readme.name}: must begin with a title (# ...) and a paragraph, then a figure or section")
+def opening(chapters):
+    """(first page as Markdown, headline, covers): what notebooks lift up, the claims, the chapters."""
     figures = {name: (figure, chapter) for chapter in chapters for name, figure in chapter.figures.items()}
-    covers = [f"{figure.replace('](', f' [More]({chapter.stem}.ipynb)](', 1)}"
-              for figure, chapter in (figures[name] for name in COVERS if name in figures)]
+    covers = [figures[name] for name in COVERS if name in figures]
     headline, *live = [text for chapter in chapters for text in chapter.lifted] or [""]
-    words = string.Template((TEMPLATE / "opening.md").read_text("utf-8"))
-    text = words.substitute(
-        title=lines[1], question=lines[2], headline=headline, covers="\n\n".join(covers), live="\n\n".join(live),
-        date=date_of_records(), claims=claims_table(chapters),
+    text = string.Template((TEMPLATE / "opening.md").read_text("utf-8")).substitute(
+        headline=headline, live="\n\n".join(live), date=date_of_records(), claims=claims_table(chapters),
+        covers="\n\n".join(figure.replace("](", f" [More]({chapter.stem}.ipynb)](", 1) for figure, chapter in covers),
         chapters="\n".join(f"{c.number}. [{c.title}]({c.stem}.ipynb) {c.opening}" for c in chapters))
-    return lines[1], text, headline, [figures[name][0] for name in COVERS if name in figures]
+    return text, headline, [figure for figure, _ in covers]
 
 
 def claims_table(chapters):
@@ -206,7 +202,7 @@ def pandoc(text, form, folder, template, **metadata):
     return pypandoc.convert_text(text, form, MARKDOWN, extra_args=options, cworkdir=folder)
 
 
-def build(notebooks, readme, out):
+def build(notebooks, out):
     """Write the pages and the PDF of executed notebooks (paths, in order) into the folder `out`.
 
     The PDF is made by PDF/UA-1: tagged, a text for each picture and formula, no glyph missing; raises TypstError where
@@ -215,8 +211,9 @@ def build(notebooks, readme, out):
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         chapters = [Chapter(path, number, folder) for number, path in enumerate(notebooks, 1)]
-        title, first, headline, covers = opening(readme, chapters)
-        files = {"index.html": page(first, chapters, None, folder, plain(title), plain(headline))}
+        first, headline, covers = opening(chapters)
+        title = plain(re.search("^# (.+?) {", first)[1])
+        files = {"index.html": page(first, chapters, None, folder, title, plain(headline))}
         for chapter in chapters:
             files[f"{chapter.stem}.html"] = page(chapter.text, chapters, chapter, folder, plain(chapter.title),
                                                  plain(chapter.opening))
@@ -249,7 +246,7 @@ def plain(text):
 def compiled(text, folder, template, title, **options):
     """Markdown compiled by Typst."""
     source = folder / template
-    source.write_text(pandoc(text, "typst", folder, template, pagetitle=plain(title), title=title), "utf-8")
+    source.write_text(pandoc(text, "typst", folder, template, pagetitle=title), "utf-8")
     return typst.compile(source, root="/", ignore_system_fonts=True, **options)
 
 
@@ -262,7 +259,7 @@ def main():
     if problems:
         sys.exit("\n".join(f"report: {problem}" for problem in problems))
     try:
-        build(notebooks, ROOT / "README.md", ROOT / "report")
+        build(notebooks, ROOT / "report")
     except (typst.TypstError, ValueError, OSError) as error:
         sys.exit(f"report: {getattr(error, 'diagnostic', error)}")
     print("report/index.html and report/addrnn.pdf are built")
