@@ -20,8 +20,6 @@ from addlab.engine.reading import Refusal, as_list, number, pick_device, read_di
 from addlab.engine.store import Run, Store, check_writable, home, read_weights, write_weights
 from addlab.engine.terminal import fail, one_line_errors, progress_bar
 
-listed = as_list
-
 # Settings
 
 CELLS = {"RNN": nn.RNN, "LSTM": nn.LSTM, "GRU": nn.GRU}

@@ -176,7 +176,8 @@ def test_ctrl_c_stops_cleanly_and_keeps_what_is_done(home, store):
         wait_until(lambda: all(store.path(config, "checkpoint").exists() for config in ENDLESS[: cores()]))
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the whole group
         _, errors = process.communicate(timeout=60)
-    assert process.returncode != 0 and errors.strip().endswith("KeyboardInterrupt") and "SpawnProcess" not in errors
+    assert process.returncode != 0 and len(errors.splitlines()) < 10  # of Python's own, for the script
+    assert errors.splitlines()[-1] == "KeyboardInterrupt: finished runs are kept, the others go on from here"
     for config in ENDLESS[: cores()]:
         training = addrnn.Training(config)
         store.load_checkpoint(training)

@@ -105,6 +105,8 @@ def train_all(configs, store, training_of, executor=None, keeps_weights=lambda _
                     warned = not warned
                     print("addrnn: " + ("the cluster has no worker; waiting for one" if warned else
                                         "the cluster has workers again"), file=sys.stderr)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("finished runs are kept, the others go on from here") from None
     finally:
         for future in waiting:
             future.cancel()
