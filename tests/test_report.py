@@ -65,8 +65,6 @@ def sample(tmp_path_factory):
     write(home / "notebooks/first.ipynb", FIRST)
     write(home / "notebooks/second.ipynb", ["# Second things\n\nA sentence.", ["1 + 1"], "## End\n\nDone."])
     write(home / "notebooks/wrong.ipynb", ["# Wrong\n\nA sentence.", ["2 + 2", "raise ValueError('no\\nsuch thing')"]])
-    (home / "README.md").write_text(
-        "# The *title* & more\n\nIs it **so**?\n\n![Seen](figures/06_fading.svg)\n\n## Use\n")
     old = json.loads((home / "notebooks/second.ipynb").read_text())
     for cell in old["cells"]:
         del cell["id"]  # as older tools write notebooks
@@ -77,7 +75,7 @@ def sample(tmp_path_factory):
         problems = report.run_all([*good(home), home / "notebooks/wrong.ipynb"])
         assert problems == ["wrong.ipynb: cell 3, ValueError: no"]
         assert (home / "notebooks/wrong.ipynb").read_bytes() == wrong
-        report.build(good(home), home / "README.md", home / "report")
+        report.build(good(home), home / "report")
         yield home
 
 
@@ -87,7 +85,7 @@ def real(tmp_path_factory):
     out = tmp_path_factory.mktemp("real") / "report"
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("ADDRNN_HOME", raising=False)  # `sample` may have set it
-        report.build(COMMITTED, ROOT / "README.md", out)
+        report.build(COMMITTED, out)
     return out
 
 
@@ -247,9 +245,9 @@ def test_code_is_folded_on_a_page_and_left_out_of_the_pdf_but_for_what_is_shown(
     assert "shown on purpose" in pdf and "folded away" not in pdf
 
 
-def test_first_page_tells_question_headline_verdicts_and_chapters(sample, real):
+def test_first_page_tells_headline_covers_claims_and_chapters(sample, real):
     text = (sample / "report/index.html").read_text("utf-8")
-    assert "<h1>The <em>title</em> &amp; more</h1>" in text and "<strong>so</strong>" in text
+    assert "<h1>Do recurrent networks really add?</h1>" in text
     assert base64.b64encode((sample / "figures/06_fading.svg").read_bytes()).decode() in text
     assert "All right, and 1 + 1 = 3" in text
     row = re.search(r"<td[^>]*>C2</td>.*?</tr>", text, re.DOTALL)[0]
@@ -288,7 +286,7 @@ def test_pdf_has_contents_chapters_and_every_figure(folder):
 
 def test_pdf_is_the_same_each_time_and_bears_no_date(sample):
     before = (sample / "report/addrnn.pdf").read_bytes()
-    report.build(good(sample), sample / "README.md", sample / "again")
+    report.build(good(sample), sample / "again")
     assert (sample / "again/addrnn.pdf").read_bytes() == before
     assert pypdf.PdfReader(sample / "again/addrnn.pdf").metadata.creation_date is None
 
@@ -296,14 +294,14 @@ def test_pdf_is_the_same_each_time_and_bears_no_date(sample):
 def test_glyph_that_no_font_has_stops_the_build(sample, tmp_path):
     write(tmp_path / "a.ipynb", ["# A\n\nThe character 加 has no glyph here."])
     with pytest.raises(typst.TypstError, match="could not be displayed"):
-        report.build([tmp_path / "a.ipynb"], sample / "README.md", tmp_path / "report")
+        report.build([tmp_path / "a.ipynb"], tmp_path / "report")
     assert not (tmp_path / "report").exists()
 
 
 def test_link_to_a_notebook_that_is_not_there_stops_the_build(sample, tmp_path):
     write(tmp_path / "a.ipynb", ["# A\n\nSee [the next](b.ipynb)."])
     with pytest.raises(typst.TypstError, match="<b>"):
-        report.build([tmp_path / "a.ipynb"], sample / "README.md", tmp_path / "report")
+        report.build([tmp_path / "a.ipynb"], tmp_path / "report")
 
 
 # The live adder

@@ -267,12 +267,10 @@ def network(title, num1, num2, total, layers):
                         fontweight="bold" if row == "it says" else "normal", color=INK)
             if y:
                 ax.annotate("", (x, y - 0.27), (x, y - 0.73), arrowprops=arrow)
-        for layer in range(layers):  # the state goes on to the next column
-            last = step == len(total) - 1
-            if not last:
+        if step + 1 < len(total):  # the state goes on to the next column
+            for layer in range(layers):
                 ax.annotate("", (x - 0.72, layer + 2), (x - 0.28, layer + 2), arrowprops=arrow)
-        if step + 1 < len(total):
-            ax.annotate(f"carry {carry[step + 1]}", (x - 0.5, 2.13), ha="center", va="bottom", fontsize=9,
+            ax.annotate(f"{carry[step + 1]}", (x - 0.5, 2.1), ha="center", va="bottom", fontsize=12,
                         color=CARRY if carry[step + 1] else NO_CARRY, fontweight="bold")
     for y, row in enumerate(rows):
         ax.annotate(row, (0.55, y), ha="left", va="center", fontsize=10, color="#555555")

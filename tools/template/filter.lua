@@ -70,6 +70,23 @@ function Div(div)
   if only and (only == "page") ~= page then
     return {}
   end
+  if div.attributes.widths then -- of a table's columns, in percent
+    local widths = div.attributes.widths
+    div = div:walk({ Table = function(tab)
+      local column = 0
+      for width in widths:gmatch("%d+") do
+        column = column + 1
+        tab.colspecs[column][2] = tonumber(width) / 100
+      end
+      return tab
+    end })
+    div.attributes.widths = nil
+    return div
+  end
+  local styled = { headline = true, lead = true }
+  if not page and styled[div.classes[1]] then -- functions of report.typ
+    return { raw("#" .. div.classes[1] .. "["), div, raw("]") }
+  end
   if div.classes:includes("code") then
     local fold = '<details class="code"><summary>' .. (div.attributes.label or "Code") .. "</summary>"
     return page and { raw(fold), div, raw("</details>") } or {}
