@@ -13,13 +13,13 @@ from addlab.engine import bptt
 from addlab.study.experiments import CHAINS, configs, recorded
 from addrnn import carry_add
 
-GROUPS = {  # what the notebook calls them: settings
+GROUPS = {  # what notebook 06 calls them ("longer" is 4 times as many batches): settings
     "plain": dict(layers=3),
     "plain, 1 layer": dict(layers=1),
-    "with chains": dict(layers=3, chains=CHAINS),
-    "with chains, 4 times longer": dict(layers=3, chains=CHAINS, batches=4000),
-    "with chains, 1 layer": dict(layers=1, chains=CHAINS),
-    "with chains, 1 layer, 4 times longer": dict(layers=1, chains=CHAINS, batches=4000),
+    "chains": dict(layers=3, chains=CHAINS),
+    "chains, longer": dict(layers=3, chains=CHAINS, batches=4000),
+    "chains, 1 layer": dict(layers=1, chains=CHAINS),
+    "chains, 1 layer, longer": dict(layers=1, chains=CHAINS, batches=4000),
 }
 
 

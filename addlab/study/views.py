@@ -8,20 +8,25 @@ import numpy as np
 from IPython.display import Markdown
 
 import addrnn
+from addlab.engine.reading import Refusal
 from addlab.study import claims, measures, plots
 from addlab.study.experiments import configs, recorded
 
 HOW_TO_READ = "Thin: one seed. Thick: the median of all. Each point is a mean over ten batches, 2000 fresh sums."
 
 
-def groups_of(kind, values, seeds, train=False, **settings):
+def groups_of(kind, values, seeds, train=False, needed=True, **settings):
     """{value: [Run for each seed]} of the setting `kind`; values without any record are left out.
 
-    Of several `batches` the longest with a record is taken. With `train`, what has no record is trained.
+    Of several `batches` the longest with a record is taken. With `train`, what has no record is trained. Raises
+    ValueError, one line, where `needed` and there is no record at all.
     """
     read = addrnn.sweep if train else recorded
     groups = {value: read(configs(seeds, **settings | {kind: value})) for value in values}
-    return {value: runs for value, runs in groups.items() if runs}
+    groups = {value: runs for value, runs in groups.items() if runs}
+    if needed and not groups:
+        raise Refusal(f"records: got none for {kind} of {values}; train = True in the parameters' cell trains them")
+    return groups
 
 
 def names_of(kind, values):
@@ -87,7 +92,8 @@ def arrivals(kind, panels, title, name, caption="", names=None):
     for ax, (panel, times) in zip(axes[0], panels.items(), strict=True):
         names_here = names or names_of(kind, times)
         reached = [batch for values in times.values() for batch in values.values() if math.isfinite(batch)] or [10, 100]
-        plots.axis(ax, panel, "batch", log="x", xlim=(0.8 * min(reached), 1.3 * max(reached)))
+        wide = max(reached) > 10 * min(reached)
+        plots.axis(ax, panel, "batch", log="x" * wide, xlim=(0.8 * min(reached) * wide, 1.3 * max(reached)))
         plots.dots(ax, {names_here[value]: list(values.values()) for value, values in times.items()},
                    round(1.2 * max(reached)), {names_here[value]: plots.colour(kind, value) for value in times})
     return plots.save(fig, name, caption)
@@ -202,7 +208,8 @@ def fading_figure(readings):
                              sharey=True)
     for ax, (name, found) in zip(axes, readings.items(), strict=True):
         columns = len(found["carry"])
-        plots.axis(ax, name, "columns that sum to 9", "the probe's reading", xlim=(0, columns), ylim=(-1.7, 1.7))
+        label = "the probe's reading" if ax is axes[0] else ""
+        plots.axis(ax, name, "columns that sum to 9", label, xlim=(0, columns), ylim=(-1.7, 1.7))
         plots.curves(ax, {kind: [(range(columns), line) for line in zip(*rows, strict=True)]
                           for kind, rows in found.items()}, {"carry": plots.CARRY, "no carry": plots.NO_CARRY})
     return fig
@@ -214,7 +221,8 @@ def drift_figure(drifts):
     title = "; ".join(f"{name}: {n} stable point{'s' * (n != 1)}" for name, n in stable.items())
     fig, axes = plots.figure(title, columns=2, height=3.8, sharey=True)
     for ax, (name, found) in zip(axes, drifts.items(), strict=True):
-        plots.axis(ax, name, "the probe's reading x", "its move over one column", ylim=(-0.4, 0.4))
+        label = "its move over one column" if ax is axes[0] else ""
+        plots.axis(ax, name, "the probe's reading x", label, ylim=(-0.4, 0.4))
         ax.plot(*zip(*found["moves"], strict=True), ".", color=plots.FAINT, markersize=2, alpha=0.5)
         ax.plot(*zip(*found["mean"], strict=True), color=plots.CARRY, linewidth=2.2)
         ax.axhline(0, color=plots.INK, linewidth=0.8)
@@ -228,7 +236,8 @@ def far_figure(far, title, colours):
     fig, axes = plots.figure(title, columns=len(far), height=3.8, sharey=True)
     for ax, (kind, groups) in zip(axes, far.items(), strict=True):
         longest = max(lengths[-1] for models in groups.values() for lengths, _ in models)
-        plots.axis(ax, kind, "digits", "right up to there", log="x", xlim=(1, longest), ylim=(-0.03, 1.03))
+        label = "share right up to there" if ax is axes[0] else ""
+        plots.axis(ax, kind, "digits", label, log="x", xlim=(1, longest), ylim=(-0.03, 1.03))
         plots.decades(ax, [10**k for k in range(0, len(str(longest)), 2)])
         last = ax is axes[-1]
         plots.curves(ax, groups, colours, {name: name * last for name in groups})
