@@ -87,8 +87,8 @@ def tidy(notebook):
 class Chapter:
     """An executed notebook on its way into the report.
 
-    .stem, .number, .title, .opening (its first sentences), .figures {name: Markdown}, .lifted (what its cells tagged
-    `landing` show), .text: all of it as Markdown, whose pictures are written into `folder`.
+    .stem, .number, .title, .opening (its first sentences), .figures {name: Markdown for elsewhere}, .lifted (what its
+    cells tagged `landing` show), .text: all of it as Markdown, whose pictures are written into `folder`.
     """
 
     def __init__(self, path, number, folder):
@@ -138,10 +138,15 @@ class Chapter:
         attributes = f'alt="{escape(" ".join(about.get("alt", data["text/plain"]).split()))}"'
         if stacked.exists():
             attributes += f' narrow="{stacked}"'
-        self.figures[name] = f"![{caption}]({name}.svg){{{attributes}}}"
+        self.figures[name] = image(f"{caption} [More]({self.stem}.ipynb)", name, attributes)
         if not number:
-            return self.figures[name]
-        return f"![**Figure {number}.** {caption}]({name}.svg){{#figure-{number} {attributes}}}"
+            return image(caption, name, attributes)
+        return image(f"**Figure {number}.** {caption}", name, f"#figure-{number} {attributes}")
+
+
+def image(caption, name, attributes):
+    """A figure in Markdown."""
+    return f"![{caption}]({name}.svg){{{attributes}}}"
 
 
 def fence(text, info):
@@ -153,14 +158,14 @@ def fence(text, info):
 
 def opening(chapters):
     """(first page as Markdown, headline, covers): what notebooks lift up, the claims, the chapters."""
-    figures = {name: (figure, chapter) for chapter in chapters for name, figure in chapter.figures.items()}
+    figures = {name: figure for chapter in chapters for name, figure in chapter.figures.items()}
     covers = [figures[name] for name in COVERS if name in figures]
     headline, *live = [text for chapter in chapters for text in chapter.lifted] or [""]
     text = string.Template((TEMPLATE / "opening.md").read_text("utf-8")).substitute(
         headline=headline, live="\n\n".join(live), date=date_of_records(), claims=claims_table(chapters),
-        covers="\n\n".join(figure.replace("](", f" [More]({chapter.stem}.ipynb)](", 1) for figure, chapter in covers),
+        covers="\n\n".join(covers),
         chapters="\n".join(f"{c.number}. [{c.title}]({c.stem}.ipynb) {c.opening}" for c in chapters))
-    return text, headline, [figure for figure, _ in covers]
+    return text, headline, covers
 
 
 def claims_table(chapters):
@@ -184,10 +189,10 @@ def dots(seeds):
 def date_of_records():
     """The day on which records last changed, as git has it, in words."""
     command = ["git", "log", "-1", "--format=%cs", "--", "records"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     try:
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
         day = datetime.date.fromisoformat(done.stdout.strip())
-    except ValueError:  # a copy without git
+    except (OSError, ValueError):  # no git, or a copy without its history
         return "before this copy was made"
     return f"by {day.day} {day:%B %Y}"
 
