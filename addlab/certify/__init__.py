@@ -1,10 +1,10 @@
 """Proofs and counterexamples: does a trained network compute what it should, for inputs of every length?
 
     from addlab.certify import Network, certify, train_on_boxes, weighted_sum
-    times_seven = weighted_sum(10, 7)
-    network = train_on_boxes(Network(times_seven, hidden=32, embedding=8), times_seven)
-    certificate = certify(network, times_seven)
-    certificate.save("times_seven")    # python checker.py times_seven.json
+    times_three = weighted_sum(10, 3)
+    network = train_on_boxes(Network(times_three, hidden=32, embedding=8), times_three)
+    certificate = certify(network, times_three)
+    certificate.save("times_three")    # python checker.py times_three.json
 """
 
 from addlab.certify.machines import ADDITION, Network, from_step, remainder, weighted_sum

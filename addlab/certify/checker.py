@@ -137,7 +137,7 @@ def check_sum(machine, base, factors, carries):
     if base == 10 and factors == [1, 1]:
         return "adds decimal numbers of every length"
     names = ["x", "y", "z"] if len(factors) <= 3 else [f"x{i}" for i in range(len(factors))]
-    terms = " + ".join(f"({factor})·{name}" for factor, name in zip(factors, names, strict=False))
+    terms = " ".join(f"{factor:+}·{name}" for factor, name in zip(factors, names, strict=False))
     return f"computes {terms} of numbers of every length in base {base}"
 
 

@@ -210,25 +210,23 @@ def starts_figure(rows, name):
 # Other machines, and data
 
 def machines_figure(rows, name):
-    """How many of five seeds are proved, by the machine's states and the network's units."""
-    families = {"times": "times n: a carry from 0 to n - 1", "remainder": "remainder by n"}
-    fig, axes = plots.figure("Many states ask for many units", columns=2, height=3.2, sharey=True)
-    states, widths = (sorted({row[key] for row in rows}) for key in ("states", "hidden"))
-    for ax, (family, words) in zip(axes, families.items(), strict=True):
-        counts = np.full((len(states), len(widths)), np.nan)
-        for place in np.ndindex(counts.shape):
-            found = [row["margin"] is not None for row in rows if (row["family"], row["states"], row["hidden"])
-                     == (family, states[place[0]], widths[place[1]])]
-            if found:
-                counts[place] = sum(found) / len(found)
-                ink = "white" if counts[place] > 0.5 else plots.INK
-                plots.note(ax, f"{sum(found)}/{len(found)}", place[1], place[0], ha="center", colour=ink)
-        ax.imshow(counts, cmap="Blues", vmin=0, vmax=1.2, aspect="auto", origin="lower")
-        ax.set_xticks(range(len(widths)), widths)
-        ax.set_yticks(range(len(states)), states)
-        ax.grid(visible=False)
-        plots.axis(ax, words, "hidden units", "states n" * (ax is axes[0]))
-    return plots.save(fig, name, "Seeds proved, of those trained: one layer of tanh units, 600 batches on its boxes.")
+    """How many seeds of each small machine are proved, by the network's units."""
+    names = list(dict.fromkeys((row["states"], row["machine"]) for row in rows))
+    widths = sorted({row["hidden"] for row in rows})
+    fig, ax = plots.figure("More states ask for more units", height=3.0)
+    counts = np.zeros((len(names), len(widths)))
+    for place in np.ndindex(counts.shape):
+        machine, hidden = names[place[0]][1], widths[place[1]]
+        found = [row["margin"] is not None for row in rows if (row["machine"], row["hidden"]) == (machine, hidden)]
+        counts[place] = sum(found) / max(1, len(found))
+        ink = "white" if counts[place] > 0.5 else plots.INK
+        plots.note(ax, f"{sum(found)} of {len(found)}", place[1], place[0], ha="center", colour=ink)
+    ax.imshow(counts, cmap="Blues", vmin=0, vmax=1.2, aspect="auto")
+    ax.set_xticks(range(len(widths)), widths)
+    ax.set_yticks(range(len(names)), [f"{machine}: {states} states" for states, machine in names])
+    ax.grid(visible=False)
+    plots.axis(ax, "", "hidden units", "")
+    return plots.save(fig, name, "Seeds proved, of those trained: one layer of tanh units, 1000 batches on its boxes.")
 
 
 def bases_figure(rows, name):
