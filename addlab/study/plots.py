@@ -17,6 +17,7 @@ import numpy as np
 from IPython.display import Markdown, display
 from matplotlib.figure import Figure
 from matplotlib.gridspec import GridSpec
+from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FixedLocator, LogLocator, NullFormatter, NullLocator, StrMethodFormatter
 
 import addrnn
@@ -47,6 +48,7 @@ RIGHT, WRONG = "#1c4587", "#b3261e"
 CELLS = {"RNN": "#1c3f75", "GRU": "#c0562f", "LSTM": "#58a57f"}
 RAMP = matplotlib.colors.LinearSegmentedColormap.from_list("ramp", ["#1d1147", "#7b2382", "#d5446d", "#e8963e"])
 CLAIM = "#f6edcf"
+HALO = [withStroke(linewidth=2.5, foreground="white")]  # a text on a curve can be read, and the curve be seen
 WIDTH, NARROW = 8.0, 4.6  # inches: of a page, and of a phone
 PLACE = {  # where a setting's value lies on the ramp, from 0 to 1
     "digit_len": lambda n: math.log10(n / 10) / math.log10(500),
@@ -166,7 +168,9 @@ def name_ends(ax, ends):
     to_axes = ax.transData + ax.transAxes.inverted()
     low = ax.get_ylim()[0]
     heights = [float(np.clip(to_axes.transform((x, y if np.isfinite(y) else low))[1], 0, 1)) for x, y, *_ in ends]
-    for place, i in zip(spread(heights, gap), np.argsort(heights, kind="stable"), strict=True):
+    lines = gap * np.arange(len(ends))
+    places = np.maximum(np.minimum(spread(heights, gap), 1 - lines[::-1]), 0.04 + lines)  # beside the axes, not beyond
+    for place, i in zip(places, np.argsort(heights, kind="stable"), strict=True):
         *_, text, paint = ends[i]
         ax.annotate(text, (1, place), (6, 0), xycoords="axes fraction", textcoords="offset points", va="center",
                     color=paint, fontsize=10, fontweight="bold", annotation_clip=False)
@@ -195,7 +199,7 @@ def claim(ax, text, x=None, y=None):
         ax.axhline(y, color=FAINT, linewidth=1.2, linestyle=(0, (4, 3)), zorder=1)
         high = (ax.transData + ax.transAxes.inverted()).transform((1, y))[1] > 0.85  # no room above the line
         ax.annotate(text, (0.01, y), (0, -3 if high else 3), xycoords=("axes fraction", "data"),
-                    va="top" if high else "bottom", **look)
+                    va="top" if high else "bottom", path_effects=HALO, **look)
         return
     if np.min(x) > ax.get_xlim()[1]:
         return
@@ -204,8 +208,9 @@ def claim(ax, text, x=None, y=None):
     else:
         ax.axvline(x, color=FAINT, linewidth=1.2, linestyle=(0, (4, 3)), zorder=1)
     # Above the axes, where no curve is; the title makes room.
-    ax.annotate(text, (np.min(x), 1), (0, 2), xycoords=("data", "axes fraction"), va="bottom",
-                annotation_clip=False, **look)
+    late = (ax.transData + ax.transAxes.inverted()).transform((np.max(x), 1))[0] > 0.6
+    ax.annotate(text, (np.max(x) if late else np.min(x), 1), (0, 2), xycoords=("data", "axes fraction"), va="bottom",
+                ha="right" if late else "left", annotation_clip=False, **look)
     ax.set_title(ax.get_title(loc="left"), pad=18)
 
 
@@ -217,12 +222,12 @@ def dots(ax, rows, never, colours=None):
     for y, (key, values) in enumerate(rows.items()):
         paint = colours[key] if colours else INK
         values = np.asarray(values, float)
-        height = y + (np.linspace(-0.18, 0.18, len(values)) if len(values) > 1 else np.zeros(1))
+        height = y + (np.linspace(-0.3, 0.3, len(values)) if len(values) > 1 else np.zeros(1))
         came = np.isfinite(values)
-        ax.plot(values[came], height[came], "o", color=paint, markersize=5, alpha=0.75, markeredgewidth=0)
+        ax.plot(values[came], height[came], "o", color=paint, markersize=4.5, alpha=0.75, markeredgewidth=0)
         if not came.all():
-            ax.plot(np.full(sum(~came), never), height[~came], ">", markersize=6, markerfacecolor="white",
-                    markeredgecolor=paint, clip_on=False)
+            ax.plot(np.full(sum(~came), never), height[~came], ">", markersize=4.5, markerfacecolor="white",
+                    markeredgecolor=paint, markeredgewidth=0.8, clip_on=False)
         if len(values):
             middle = min(float(np.median(values)), never)
             ax.plot([middle, middle], [y - 0.36, y + 0.36], color=paint, linewidth=3, zorder=1.5)
@@ -244,7 +249,7 @@ def decades(ax, values, which="x"):
 
 def note(ax, text, x, y, ha="left", va="center", colour=INK):
     """A short text inside the axes, at data coordinates."""
-    ax.annotate(text, (x, y), ha=ha, va=va, fontsize=9.5, color=colour)
+    ax.annotate(text, (x, y), ha=ha, va=va, fontsize=9.5, color=colour, path_effects=HALO)
 
 
 def network(title, num1, num2, total, layers):
