@@ -82,7 +82,7 @@ def boxes_figure(certificate, name):
         for ax in (axes[0], axes[1 + carry]):
             ax.add_patch(Rectangle(corner, *size, facecolor=PAINTS[carry], alpha=0.12))
             ax.add_patch(Rectangle(corner, *size, fill=False, edgecolor=PAINTS[carry], linewidth=1.8))
-        plots.note(axes[0], words, *(corner + size * [0.5, 1.2]), ha="center", va="bottom", colour=PAINTS[carry])
+        plots.note(axes[0], words, *(corner + size * [0.5, 1.1]), ha="center", va="bottom", colour=PAINTS[carry])
         plots.axis(axes[1 + carry], f"What arrives in “{words}”", f"entry {x} of u")
         axes[1 + carry].margins(0.12)
     axes[0].margins(0.18)
@@ -175,7 +175,7 @@ def small_figure(certificate, name):
     plots.axis(axes[0], "Unit L: is the sum above 9?", "a + b", "output")
     plots.axis(axes[1], "Unit v: the sum, nearly", "a + b", "")
     plots.axis(axes[2], "Logits of the sums 0 … 9", "digit", "hundreds below the best", ylim=(-6, 0.4))
-    axes[0].legend(frameon=False, loc="lower right", fontsize=9)
+    axes[1].legend(frameon=False, loc="upper right", fontsize=9)
     axes[2].set_xticks(range(0, 10, 3))
     return plots.save(fig, name, "L flips between 9 and 10 where no carry came in, between 8 and 9 where one did. v "
                       "falls or rises with the sum by the same step everywhere. From both, ten logits form a parabola "
