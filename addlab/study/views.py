@@ -143,7 +143,7 @@ def lead_figure(tested):
         ax.plot(list(shares.values()), [y, y], color=plots.FAINT, linewidth=1, zorder=1)
         for share, colour in zip(shares.values(), (plots.FAINT, plots.RIGHT), strict=True):
             ax.plot([share], [y], "o", color=colour, markersize=7, clip_on=False)
-    ax.set_yticks(range(len(tested)), [f"{c.digit_len} digits, {plots.name('layers', c.layers)} {c.cell}, batch "
+    ax.set_yticks(range(len(tested)), [f"{c.digit_len} digits, {c.cell}, {plots.name('layers', c.layers)}, batch "
                                        f"{c.batches}, seed {c.seed}" for c in tested])
     ax.set_ylim(len(tested) - 0.4, -0.6)
     ax.grid(visible=False, axis="y")
