@@ -232,7 +232,10 @@ def machines_figure(rows, name):
 def bases_figure(rows, name):
     """How many columns a carry survives in networks that learned from random sums in a base."""
     bases, layers = (sorted({row[key] for row in rows}) for key in ("base", "layers"))
-    title = "In base 2 a carry is learned from random sums; in base 10 it is faked"
+    plain = [(row["base"], min(row["carry"], row["no_carry"]) == CHAIN) for row in rows if not row["chains"]]
+    learned = [base for base in bases if all(survives for of, survives in plain if of == base)]
+    title = (f"Up to base {max(learned)} a carry is learned from random sums; in base {max(bases)} it is faked"
+             if learned and max(learned) < max(bases) else "How far a carry goes that was learned from random sums")
     fig, axes = plots.figure(title, columns=2, height=3.4, sharey=True)
     for ax, chains in zip(axes, (0.0, 0.5), strict=True):
         for k, depth in enumerate(layers):
