@@ -74,6 +74,10 @@ def test_runs_with_a_remedy_are_read_from_their_records(home, monkeypatch):
     start.main()
     assert start.path().read_bytes() == before
     assert list(start.records()) == [start.key(TINY, "tenth")]
+    settings = {name: value for name, value in vars(TINY).items() if name not in ("seed", "batches")}
+    run, = start.runs("tenth", **settings)
+    assert run.config == TINY and run.loss == start.train(TINY, "tenth")["loss"] and len(run.first_column) == 6
+    assert start.runs("lead", **settings) == start.runs("tenth", **settings | {"layers": 1}) == []
 
 
 # Finished models

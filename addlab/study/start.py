@@ -12,6 +12,7 @@ And without any training, a finished model can be given a column 0 + 0 in front 
 python -m addlab.study.start     train what has no record in records/start.json; can be stopped and goes on
 """
 
+import dataclasses
 import json
 import sys
 
@@ -168,13 +169,17 @@ def key(config, remedy):
     return f"{c.digit_len} digits, {c.cell}, {c.layers} layers, {c.batches} batches, seed {c.seed}: {remedy}"
 
 
-def runs(remedy, seeds=range(3), **settings):
-    """Runs [Run] trained with a remedy, as far as they have records; `first_column` is a curve of theirs too."""
+def runs(remedy, **settings):
+    """Runs [Run] trained with a remedy, all seeds that have records; `first_column` is a curve of theirs too.
+
+    `settings` are those of Config but for seed and batches, which are the plan's.
+    """
     known, found = records(), []
-    for config in (Config(seed=seed, **settings) for seed in seeds):
-        if curves := known.get(key(config, remedy)):
-            run = Run(config, loss=curves["loss"])
-            run.batch_accuracy, run.first_column = curves["batch_accuracy"], curves["first_column"]
+    for config, of in plan():
+        same = dataclasses.replace(config, seed=0, batches=1) == Config(**settings, batches=1)
+        if of == remedy and same and (curves := known.get(key(config, remedy))):
+            run = Run(config, loss=curves["loss"], batch_accuracy=curves["batch_accuracy"])
+            run.first_column = curves["first_column"]
             found.append(run)
     return found
 
