@@ -16,7 +16,8 @@ def seeds(yes, no, undecided=0):
 @pytest.mark.parametrize("found, verdict", [
     (seeds(5, 0), "holds"), (seeds(20, 0), "holds"), (seeds(15, 5), "mostly holds"), (seeds(7, 1), "mostly holds"),
     (seeds(4, 1), "not settled"), (seeds(3, 0), "not settled"), (seeds(0, 0), "not settled"),
-    (seeds(0, 3), "not settled"), (seeds(3, 2), "mixed"), (seeds(10, 10), "mixed"), (seeds(0, 5), "fails"), (seeds(1, 7), "mostly fails"),
+    (seeds(0, 3), "not settled"), (seeds(3, 2), "mixed"),
+    (seeds(10, 10), "mixed"), (seeds(0, 5), "fails"), (seeds(1, 7), "mostly fails"),
     (seeds(5, 0, 2), "holds"), (seeds(1, 0, 19), "not settled")])
 def test_the_verdict_says_how_sure_the_seeds_make_us(found, verdict):
     assert claims.judge(found) == verdict
