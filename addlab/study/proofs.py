@@ -219,9 +219,8 @@ def machines_figure(rows, name):
         machine, hidden = names[place[0]][1], widths[place[1]]
         found = [row["margin"] is not None for row in rows if (row["machine"], row["hidden"]) == (machine, hidden)]
         counts[place] = sum(found) / max(1, len(found))
-        ink = "white" if counts[place] > 0.5 else plots.INK
-        plots.note(ax, f"{sum(found)} of {len(found)}", place[1], place[0], ha="center", colour=ink)
-    ax.imshow(counts, cmap="Blues", vmin=0, vmax=1.2, aspect="auto")
+        plots.note(ax, f"{sum(found)} of {len(found)}", place[1], place[0], ha="center")
+    ax.imshow(counts, cmap="Blues", vmin=0, vmax=2.5, aspect="auto")
     ax.set_xticks(range(len(widths)), widths)
     ax.set_yticks(range(len(names)), [f"{machine}: {states} states" for states, machine in names])
     ax.grid(visible=False)
