@@ -298,7 +298,17 @@ def svg_bytes(fig, alt=""):
     names = dict.fromkeys(re.findall(r' id="([^"]+)"', text))
     numbers = {name: f"i{number}" for number, name in enumerate(names)}
     text = re.sub(r'(?<= id=")[^"]+|(?<=#)[\w-]+(?=["\)])', lambda name: numbers.get(name[0], name[0]), text)
-    return text.replace("<svg ", f'<svg role="img" aria-label={quoteattr(alt)} ', 1).encode()
+    return smaller(text).replace("<svg ", f'<svg role="img" aria-label={quoteattr(alt)} ', 1).encode()
+
+
+def smaller(text):
+    """The same SVG without what only readers of its source would see: a report carries each figure twice."""
+    text = re.sub(r"<!--.*?-->|<metadata>.*?</metadata>|<!DOCTYPE.*?>", "", text, flags=re.DOTALL)
+    text = re.sub(r">\s+<", "><", re.sub(r"\s+", " ", text))
+    text = re.sub(r'(?<= d=")[^"]*', lambda d: re.sub(r" ?([A-Zz]) ?", r"\1", d[0]).strip().replace(" ", ","), text)
+    used = set(re.findall(r'#(\w+)["\)]', text))
+    text = re.sub(r' id="(\w+)"', lambda name: name[0] if name[1] in used else "", text)
+    return re.sub(r' style="[^"]*"', lambda style: re.sub(r"([:;]) ", r"\1", style[0]), text)
 
 
 def rounded(number):
