@@ -189,18 +189,17 @@ def first_digit(run):
 
 def cost_figure(rows):
     """Time and memory of a batch against length, from the rows of records/bench.json."""
-    engines = {"reference": "nn.RNN, autograd", "bptt": "this engine"}
-    cost = {engine: [row for row in rows if (row["cell"], row["layers"], row["threads"], row["engine"])
-                     == ("RNN", 3, 1, engine)] for engine in engines}
-    sizes = [row["digits"] for row in cost["bptt"]]
-    ratio = cost["reference"][-1]["ms"] / cost["bptt"][-1]["ms"]
-    paints = {"reference": plots.RAMP(0.15), "bptt": plots.RAMP(0.7)}
+    engines = {"torch": "nn.RNN, autograd", "ours": "this engine"}
+    rows = [row for row in rows if (row["cell"], row["layers"]) == ("RNN", 3)]
+    sizes = [row["digits"] for row in rows]
+    ratio = rows[-1]["torch"] / rows[-1]["ours"]
+    paints = {"torch": plots.RAMP(0.15), "ours": plots.RAMP(0.7)}
     fig, axes = plots.figure(f"At {sizes[-1]} digits a batch takes 1/{ratio:.0f} of autograd's time", columns=2)
-    for ax, what, unit, title, label in ((axes[0], "ms", 1, "time of a batch", "ms"),
-                                         (axes[1], "peak_bytes", 1e6, "memory that a batch adds", "MB")):
+    for ax, what, unit, title, label in ((axes[0], "", 1, "time of a batch", "ms"),
+                                         (axes[1], "_peak", 1e6, "memory that a batch adds", "MB")):
         plots.axis(ax, title, "digits", label, log="xy", xlim=(sizes[0], sizes[-1]))
         plots.decades(ax, sizes)
-        plots.curves(ax, {e: [(sizes, [row[what] / unit for row in cost[e]])] for e in engines}, paints, engines)
+        plots.curves(ax, {e: [(sizes, [row[e + what] / unit for row in rows])] for e in engines}, paints, engines)
     return fig
 
 
