@@ -42,8 +42,10 @@ def test_what_is_missing_is_trained_in_order_and_the_rest_kept(tiny, capsys):
     assert retrain.main([]) == 0
     assert len(records(tiny)) == 3 and first.items() <= records(tiny).items()
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split(":")[0] for line in lines if ":" in line] == [
-        f"1/2 {tiny.name(TINY[0])}", f"2/2 {tiny.name(TINY[1])}", f"1/1 {tiny.name(TINY[2])}"]
+    counts, names = zip(*(line.split(":")[0].split(" ", 1) for line in lines if ":" in line), strict=True)
+    assert counts == ("1/2", "2/2", "1/1")
+    # Of two that are trained side by side either may be done first.
+    assert set(names[:2]) == {tiny.name(TINY[0]), tiny.name(TINY[1])} and names[2] == tiny.name(TINY[2])
     assert [bool(tiny.read(config).model) for config in TINY] == [False, True, False]
 
 
