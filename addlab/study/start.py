@@ -146,11 +146,12 @@ def plan():
         return [(config, remedy) for config in settings for remedy in remedies]
 
     short = dict(digit_len=(10, 100, 1000), batches=300)
-    return [*each(configs([0], **short)), *each(configs([0], digit_len=1000, batches=250), ["learned"]),
-            *each(configs([1, 2], **short)), *each(configs([0], digit_len=5000, batches=300)),
-            *each(configs([0], digit_len=1000, cell=("GRU", "LSTM"), batches=300)),
-            *each(configs([0], digit_len=5000, layers=(2, 4), batches=300), ["tenth"]),
-            *each(configs([1, 2], digit_len=5000, layers=(2, 3, 4), batches=300), ["tenth"])]
+    return [*each(configs([0], **short)), *each(configs([0], **short), ["learned"]),
+            *each(configs([0], digit_len=5000, batches=300), ["tenth", "lead"]),
+            *each(configs([1, 2], **short)),
+            *each(configs([0], digit_len=1000, cell=("GRU", "LSTM"), batches=300), ["tenth"]),
+            *each(configs(range(4), digit_len=5000, layers=(2, 3, 4), batches=300), ["tenth"]),
+            *each(configs([3], **short)), *each(configs([0], digit_len=5000, batches=300), ["none"])]
 
 
 def path():
