@@ -11,6 +11,9 @@ import sys
 import time
 from numbers import Integral, Real
 
+from addlab.engine.terminal import fail, one_line_errors, progress_bar  # first: from here on Ctrl-C is one line
+
+# isort: split
 import numpy as np
 import torch
 from torch import nn
@@ -18,7 +21,6 @@ from torch import nn
 from addlab.engine import bptt, parameters, workers
 from addlab.engine.reading import Refusal, as_list, number, pick_device, read_digits, shown, to_digits, to_int, to_text
 from addlab.engine.store import Run, Store, check_writable, home, read_weights, write_weights
-from addlab.engine.terminal import fail, one_line_errors, progress_bar
 
 # Settings
 

@@ -3,8 +3,10 @@
 import ast
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -184,3 +186,52 @@ def test_without_a_checkout_runs_go_to_a_folder_of_the_users_which_is_said_once(
 
 def test_the_command_itself_ends_with_status_2(command):
     refused(command(*ENDLESS, "--hidden", "0"), "--hidden")
+
+
+# Ctrl-C, and modules that are no programs
+
+def interrupted(arguments, when, **environment):
+    """(status, output, errors) of a program that hears Ctrl-C as soon as `when(process)` is done."""
+    process = subprocess.Popen([sys.executable, *map(str, arguments)], cwd=ROOT, text=True, stdout=subprocess.PIPE,
+                               stderr=subprocess.PIPE, env=os.environ | environment,
+                               preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
+    try:
+        when(process)
+        process.send_signal(signal.SIGINT)
+        output, errors = process.communicate(timeout=60)
+        return process.returncode, output, errors
+    finally:
+        process.kill()
+
+
+@pytest.mark.parametrize("program", ["addrnn.py", "-m addrnn", "COMMAND", "-m addlab.certify check x.json",
+                                     "-m addlab.study.claims", "-m tools.retrain --list"])
+def test_ctrl_c_while_a_program_still_imports_is_one_line(program, tmp_path):
+    (tmp_path / "torch.py").write_text("import time\nprint('importing', flush=True)\ntime.sleep(60)")
+    (tmp_path / "bin").mkdir()
+    command = tmp_path / "bin" / "addrnn"  # as pip writes it
+    command.write_text("import sys\nfrom addrnn import main\nif __name__ == '__main__':\n    sys.exit(main())")
+    done = interrupted(program.replace("COMMAND", str(command)).split(), lambda process: process.stdout.readline(),
+                       PYTHONPATH=f"{tmp_path}{os.pathsep}{ROOT}")
+    assert done == (130, "", "addrnn: stopped\n")
+
+
+def test_ctrl_c_while_it_trains_is_one_line():
+    assert interrupted(["addrnn.py", *ENDLESS], lambda process: time.sleep(5)) == (130, "", "addrnn: stopped\n")
+
+
+def test_programs_of_others_keep_their_own_ctrl_c(tmp_path):
+    (tmp_path / "script.py").write_text("import signal, addlab\nprint(signal.getsignal(signal.SIGINT).__name__)")
+    done = subprocess.run([sys.executable, tmp_path / "script.py"], capture_output=True, text=True,
+                          env=os.environ | {"PYTHONPATH": str(ROOT)})
+    assert (done.stdout, done.stderr) == ("default_int_handler\n", "")
+
+
+@pytest.mark.parametrize(("path", "right"), [("engine/store.py", "import addlab.engine.store: it is no program"),
+                                             ("study/claims.py", "python -m addlab.study.claims"),
+                                             ("certify/__main__.py", "python -m addlab.certify")])
+def test_a_module_run_by_its_path_says_how_it_is_run(path, right):
+    done = subprocess.run([sys.executable, ROOT / "addlab" / path], capture_output=True, text=True,
+                          env=os.environ | {"PYTHONPATH": str(ROOT)})
+    assert done.returncode == 2 and done.stdout == ""
+    assert done.stderr.endswith(f": got run by its path, allowed is {right}\n") and len(done.stderr.splitlines()) == 1

@@ -2,7 +2,9 @@
 
 import contextlib
 import os
+import signal
 import sys
+from pathlib import Path
 
 from tqdm.auto import tqdm
 
@@ -11,6 +13,31 @@ def fail(program, problem, status=2):
     """Leave with an exit status and one line."""
     print(f"{program}: {' '.join(str(problem).split())}", file=sys.stderr)
     sys.exit(status)
+
+
+def begin():
+    """What the import of addlab does for a program of ours, while all that is slow to import is still to come.
+
+    Ctrl-C is one line, too, until the program's `main` is there. A module that is run by its path, which would do
+    nothing, leaves with one line. Programs of others, and whoever ignores Ctrl-C, are left alone.
+    """
+    house, main = Path(__file__).resolve().parents[2], sys.modules["__main__"]
+    file = Path(getattr(main, "__file__", None) or "/nowhere").resolve()
+    looked_for = sys.argv[:1] == ["-m"]  # so Python writes while it imports the packages of `python -m addlab.certify`
+    if house / "addlab" in file.parents and main.__spec__ is None:
+        name = ".".join(file.relative_to(house).with_suffix("").parts).removesuffix(".__main__")
+        right = f"python -m {name}" if "\nif __name__ == " in file.read_text() else f"import {name}: it is no program"
+        fail(file.name, f"got run by its path, allowed is {right}")
+    ours = looked_for or file.stem == "addrnn" or file.parent == house / "tools"
+    if ours and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _stop_or_interrupt)
+
+
+def _stop_or_interrupt(number, frame):
+    if hasattr(sys.modules["__main__"], "main"):
+        signal.default_int_handler(number, frame)
+    os.write(2, b"addrnn: stopped\n")
+    os._exit(130)  # no exception, which an import might swallow; nothing has been done that could be lost
 
 
 @contextlib.contextmanager
@@ -26,8 +53,8 @@ def one_line_errors(program):
         fail(program, problem)
     except (MemoryError, RuntimeError, OverflowError, TypeError) as problem:  # what NumPy and torch raise for them
         fail(program, f"these sizes are too large for this machine: {problem}")
-    except KeyboardInterrupt:
-        fail(program, "stopped", 130)
+    except KeyboardInterrupt as kept:
+        fail(program, "stopped" + f"; {kept}" * bool(str(kept)), 130)
 
 
 def progress_bar(total, what, share="{n_fmt}/{total_fmt}"):
