@@ -81,7 +81,7 @@ EXPERIMENTS = {
 
 # What is done to a model after its training needs its weights; all other runs are read for their curves.
 WEIGHTS = frozenset(
-    configs(range(5), layers=(1, 3)) + EXPERIMENTS["chains"]                  # 01, 06: sums that go wrong, carries
+    configs(range(20)) + configs(range(5), layers=1) + EXPERIMENTS["chains"]  # 01, 06: sums that go wrong, carries
     + configs(FIRST, digit_len=100, layers=LAYERS)                            # 03: overfitting, memory of each layer
     + EXPERIMENTS["half-trained"]                                             # 02: the start state
     + configs(FIRST, digit_len=5000, layers=LAYERS, batches=300)              # 02, 03: the same
