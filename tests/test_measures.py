@@ -49,6 +49,18 @@ def test_what_a_grid_of_ten_batches_calls_a_tie_is_told_apart():
     assert measures.sooner(*times) == {0: True}
 
 
+def test_what_a_run_misses_in_all_needs_no_level_and_is_never_censored():
+    missed = Measure("missed")
+    assert [missed(planted(n)) for n in (0, 100, 133)] == [0, 100, 133]
+    assert missed(planted(100), within=60) == 60
+    slow, late = planted(200), planted(200)
+    slow.batch_accuracy = np.linspace(0, 1, 400).tolist()  # half of its sums are wrong, on the way
+    assert missed(slow) == pytest.approx(200) and measures.sooner({0: missed(late)}, {0: missed(slow) + 1}) == {0: True}
+    short = planted(100)
+    short.batch_accuracy = short.batch_accuracy[:150]  # diverged after 50 right batches: the other 250 are missed
+    assert missed(short) == 350
+
+
 def test_what_comes_after_the_horizon_is_not_looked_at():
     run = planted(200)
     for measure in (Measure("loss", 0.1), Measure("accuracy", 0.99), Measure("test", 1.0)):

@@ -20,14 +20,18 @@ class Measure:
     """How many batches a run takes: until its loss is below `level`, or its accuracy at `level` or above it.
 
     `of` is "loss" or "accuracy" (running means, resolved to the batch), or the original's own ruler, its test set
-    every 50 batches: "test" (for the first time) or "test for good" (from there on).
+    every 50 batches: "test" (for the first time) or "test for good" (from there on). "missed" has no level: it adds up
+    the shares of sums that each batch gets wrong. A run that jumps from 0 to 1 after n batches misses n of them.
     """
 
     of: str
-    level: float
+    level: float = 0
 
     def __call__(self, run, within=math.inf):
         """The batch, inf where it is not reached in the first `within` batches."""
+        if self.of == "missed":  # what comes after a divergence is missed, too
+            within = min(within, run.config.batches)
+            return within - math.fsum(run.batch_accuracy[:within])
         if self.of.startswith("test"):
             return evaluation(run, self.level, within, for_good=self.of == "test for good")
         curve = run.loss if self.of == "loss" else run.batch_accuracy
@@ -38,11 +42,14 @@ class Measure:
     def __str__(self):
         if self.of == "loss":
             return f"loss below {self.level:g}"
+        if self.of == "missed":
+            return "batches missed in all"
         test = {"accuracy": "", "test": " in the test", "test for good": " in the test, for good"}[self.of]
         return f"{100 * self.level:g} % of sums right{test}"
 
 
 LOSS, ACCURACY = Measure("loss", 0.1), Measure("accuracy", 0.99)  # by which verdicts are made
+MISSED = Measure("missed")  # and where runs end before they are there
 LOSSES = [Measure("loss", level) for level in (1.5, 1, 0.7, 0.5, 0.3, 0.2, 0.1, 0.07, 0.05, 0.03, 0.02, 0.01)]
 ACCURACIES = [Measure("accuracy", level) for level in (0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995)]
 ORIGINAL = [Measure("test", 0.99), Measure("test", 1.0), Measure("test for good", 0.99), Measure("test for good", 1.0)]
