@@ -4,6 +4,7 @@ import ast
 import copy
 import hashlib
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -466,6 +467,16 @@ def test_checker_runs_alone(tmp_path):
         done = subprocess.run([sys.executable, "-I", alone, *arguments], capture_output=True, text=True, cwd=tmp_path)
         assert done.returncode == status
         assert (done.stdout.count("\n"), done.stderr.count("\n")) == ((5, 0) if status == 0 else (0, 1))
+
+
+def test_the_verdict_stands_where_nobody_reads_it():
+    """As in `checker.py NAME.json | head -1`: no traceback, and the exit status is the verdict's."""
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run([sys.executable, checker.__file__, PROOFS / "parity.json"], stdout=write,
+                          stderr=subprocess.PIPE)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (0, b"")
 
 
 def test_certificate_comes_back_as_it_was_saved(by_hand, tmp_path):

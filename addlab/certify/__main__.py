@@ -9,16 +9,12 @@ import torch
 
 import addrnn
 from addlab.certify import certify, checker, train_on_boxes
-
-
-def fail(message):
-    print(f"certify: {message}", file=sys.stderr)
-    sys.exit(2)
+from addlab.engine.terminal import fail, one_line_errors
 
 
 class Parser(argparse.ArgumentParser):
     def error(self, message):
-        fail(message)
+        fail("certify", message)
 
 
 def parser():
@@ -48,13 +44,10 @@ def check(files):
 
 def train(model, save, batches, lr, **sizes):
     """Train, prove and save an adder; returns the exit status."""
-    try:
-        config = addrnn.Config(cell=model, batches=batches, lr=lr, **sizes)
-    except ValueError as problem:
-        fail(problem)
+    config = addrnn.Config(cell=model, batches=batches, lr=lr, **sizes)
     folder = os.path.dirname(save) or "."
     if not os.path.basename(save) or not os.access(folder, os.W_OK) or not os.path.isdir(folder):
-        fail(f"--save: got {save!r}, allowed is a NAME in a folder that can be written")
+        fail("certify", f"--save: got {save!r}, allowed is a NAME in a folder that can be written")
     torch.set_num_threads(1)
     begin = time.perf_counter()
     certificate = certify(train_on_boxes(addrnn.Adder(config), batches=batches, lr=lr))
@@ -71,15 +64,10 @@ def train(model, save, batches, lr, **sizes):
 def main(arguments=None):
     """Exit status: 0 proved, 1 no proof, 2 bad input, with one line."""
     options = vars(parser().parse_args(arguments))
-    try:
+    with one_line_errors("certify"):
         if options.pop("command") == "check":
             return check(options["files"])
         return train(**options)
-    except KeyboardInterrupt:
-        print("certify: interrupted; nothing was written", file=sys.stderr)
-        return 130
-    except (OSError, RuntimeError, MemoryError) as problem:
-        fail(str(problem).splitlines()[0])
 
 
 if __name__ == "__main__":

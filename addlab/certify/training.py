@@ -12,7 +12,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from addlab.certify.boxes import Cases, Weights, advance, first_boxes, least_lead
-from addlab.certify.machines import ADDITION, Network
+from addlab.certify.machines import ADDITION
 
 # On boxes
 
@@ -197,11 +197,6 @@ def clip_each(parameters, norm=1.0):
     squares = sum(p.grad.flatten(0, -2).square().sum(0) for p in parameters)
     for p in parameters:
         p.grad.mul_((norm / squares.sqrt().clamp(min=1e-12)).clamp(max=1.0))
-
-
-def starts(machine, count, hidden, embedding, first=0):
-    """Untrained RNNs of seeds first, first + 1, …"""
-    return [Network(machine, hidden=hidden, embedding=embedding, seed=first + k) for k in range(count)]
 
 
 def is_finite(model):
