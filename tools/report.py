@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 from concurrent.futures import ProcessPoolExecutor
-from html import escape
+from html import escape, unescape
 from pathlib import Path
 
 import nbformat
@@ -26,6 +26,7 @@ from papermill.exceptions import PapermillExecutionError
 import addrnn
 from addlab.engine.store import write_whole
 from addlab.study import claims
+from tools.figures import Sheet
 
 ROOT = Path(__file__).resolve().parents[1]
 TEMPLATE = ROOT / "tools" / "template"
@@ -234,13 +235,28 @@ def build(notebooks, out):
 def page(text, chapters, here, folder, title, description):
     """The first page, or that of the chapter `here`, as HTML."""
     links = [{"stem": c.stem, "title": c.title, "number": c.number} for c in chapters]
-    if not here:
-        return pandoc(text, "html", folder, "page.html", chapters=links, pagetitle=title, description=description)
-    at = here.number - 1
-    links[at]["here"] = True
-    around = {"before": links[at - 1] if at else None, "after": links[at + 1] if at + 1 < len(links) else None}
-    return pandoc(text, "html", folder, "page.html", chapters=links, pagetitle=title, description=description,
-                  number=str(here.number), **{side: link for side, link in around.items() if link})
+    variables = {"chapters": links, "pagetitle": title, "description": description}
+    if here:
+        at = here.number - 1
+        links[at]["here"] = True
+        around = {"before": links[at - 1] if at else None, "after": links[at + 1] if at + 1 < len(links) else None}
+        variables |= {"number": str(here.number), **{side: link for side, link in around.items() if link}}
+    return illustrated(pandoc(text, "html", folder, "page.html", **variables), folder)
+
+
+def illustrated(html, folder):
+    """A page whose <img> of SVG files are now a part of it, wide and, with its panels stacked, for a phone."""
+    sheet = Sheet()
+
+    def drawn(image):
+        alt = unescape(re.search('alt="(.*?)"', image[0])[1])
+        files = re.findall(r'(?:src|data-narrow)="(.*?)"', image[0])
+        kinds = ("wide", "narrow") if len(files) == 2 else ("only",)
+        figures = [sheet.inline((folder / file).read_text("utf-8"), alt, kind)
+                   for kind, file in zip(kinds, files, strict=True)]
+        return f'<div class="drawing">{"".join(figures)}</div>'
+
+    return re.sub("<img [^>]*>", drawn, html).replace("</main>", f"{sheet.shared()}\n</main>", 1)
 
 
 def plain(text):

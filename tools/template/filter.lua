@@ -10,14 +10,6 @@ local function raw(text)
   return pandoc.RawBlock(FORMAT, text)
 end
 
--- A picture as part of a page; not in base64, which takes a third more.
-local function data_uri(file)
-  local opened = assert(io.open(file, "rb"))
-  local svg = opened:read("a"):gsub("'", "&apos;"):gsub('"', "'"):gsub("%%", "%%25"):gsub("#", "%%23")
-  opened:close()
-  return "data:image/svg+xml," .. svg:gsub("%s+", "%%20"):gsub("<", "%%3C"):gsub(">", "%%3E"):gsub("&", "&amp;")
-end
-
 -- Notebooks are pages or chapters. What lies beside a notebook does not lie beside the PDF.
 function Link(link)
   local stem, fragment = link.target:match("([%w_-]+)%.ipynb(.*)$")
@@ -30,17 +22,12 @@ function Link(link)
   end
 end
 
--- A page carries its pictures, each also with its panels stacked for a phone.
+-- Typst asks for the text in place of a picture as an argument.
 function Image(image)
-  local alt = image.attributes.alt or pandoc.utils.stringify(image.caption)
   if not page then
+    local alt = image.attributes.alt or pandoc.utils.stringify(image.caption)
     return pandoc.RawInline("typst", "#image(" .. quoted(image.src) .. ", alt: " .. quoted(alt) .. ")")
   end
-  local narrow = image.attributes.narrow
-  local source = narrow and '<source media="(max-width: 40rem)" srcset="' .. data_uri(narrow) .. '">' or ""
-  local escaped = alt:gsub("&", "&amp;"):gsub('"', "&quot;"):gsub("<", "&lt;")
-  return pandoc.RawInline("html", "<picture>" .. source .. '<img alt="' .. escaped .. '" src="' .. data_uri(image.src)
-                          .. '"></picture>')
 end
 
 -- The first heading is the page's title; the others can be linked to.
