@@ -51,6 +51,40 @@ def test_panels_stand_below_one_another_on_a_phone(tmp_path):
     assert narrow < 0.6 * width and tall == pytest.approx(2 * height)
 
 
+def test_labels_of_a_phones_panel_are_broken_before_they_are_cut_off():
+    fig, ax = plots.figure("A finding")
+    plots.axis(ax, "The title of a panel that is as long as this", "a name of the axis, longer than a phone is wide")
+    plots.dots(ax, {"a row whose name is longer than half a phone": [1, 2], "short": [1]}, 10)
+    plots.stack(fig)
+    fig.draw_without_rendering()
+    width, height = fig.get_size_inches() * fig.dpi
+    for text in (ax.xaxis.label, ax._left_title, fig._suptitle, *ax.get_yticklabels()):
+        box = text.get_window_extent()
+        assert box.x0 >= 0 and box.y0 >= 0 and box.x1 <= width and box.y1 <= height, text
+    (low, high), short = (label.get_window_extent().intervaly for label in ax.get_yticklabels())
+    assert high < short[0] or short[1] < low
+
+
+def test_a_colour_bar_stays_beside_its_panels_on_a_phone():
+    fig, axes = plots.figure("A finding", columns=3)
+    for ax in axes:
+        image = ax.imshow([[1, 2]])
+    fig.colorbar(image, ax=axes)
+    height = fig.get_figheight()
+    plots.stack(fig)
+    assert fig.get_figheight() == pytest.approx(3 * height)
+
+
+@pytest.mark.parametrize("y, curve, place", [
+    (0.5, (0.9, 0.9), ("left", True)), (0.5, (0.55, 0.55), ("left", False)), (0.5, (0.5, 0.9), ("right", True)),
+    (0.97, (0.5, 0.5), ("left", False)), (0.03, (0.04, 0.5), ("right", True))])
+def test_the_text_of_a_claim_stands_where_no_curve_is(y, curve, place):
+    _, ax = plots.figure("A finding")
+    plots.axis(ax, xlim=(0, 1), ylim=(0, 1))
+    ax.plot(np.linspace(0, 1, 100), np.linspace(*curve, 100))
+    assert plots.quiet_place(ax, y, "a claim") == place
+
+
 def test_numbers_of_a_figure_end_at_a_hundredth_and_its_references_lead_somewhere(tmp_path):
     text = draw(tmp_path).decode()
     numbers = re.findall(r"\.(\d+)", " ".join(re.findall(r' (?:d|x|y|width|height)="([^"]*)"', text)))

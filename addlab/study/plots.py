@@ -84,16 +84,22 @@ def figure(title, columns=1, height=3.6, width=WIDTH, rows=1, **subplots):
 
 
 def write_title(fig, title):
-    """The finding above the panels, in as many lines as the figure's width asks for."""
-    lines = textwrap.wrap(title, round(fig.get_figwidth() * 9.2))
-    fig.suptitle("\n".join(lines), x=0.01, ha="left", fontsize=12, fontweight="bold", color=INK)
+    """The finding above the panels."""
+    text = broken(title, round(fig.get_figwidth() * 9.2))
+    fig.suptitle(text, x=0.01, ha="left", fontsize=12, fontweight="bold", color=INK)
+
+
+def broken(text, fits):
+    """A text in lines of at most so many characters, as few as need be and of about one length."""
+    lines = len(textwrap.wrap(text, fits))
+    return next(textwrap.fill(text, width) for width in range(1, fits + 1) if len(textwrap.wrap(text, width)) <= lines)
 
 
 def stack(fig):
     """Put the panels below one another, for a phone."""
-    panels, height = fig.axes, fig.get_figheight()
+    panels = [panel for panel in fig.axes if not hasattr(panel, "_colorbar")]  # a colour bar follows its panels
     rows = len({panel.get_subplotspec().rowspan.start for panel in panels if panel.get_subplotspec()})
-    fig.set_size_inches(NARROW, height / max(1, rows) * len(panels))
+    fig.set_size_inches(NARROW, fig.get_figheight() / max(1, rows) * len(panels))
     write_title(fig, " ".join(fig.get_suptitle().split()))
     for place, panel in zip(GridSpec(len(panels), 1, figure=fig), panels, strict=True):
         panel.set_subplotspec(place)
@@ -102,6 +108,21 @@ def stack(fig):
             panel.set_ylabel(panel.get_ylabel() or panels[0].get_ylabel())
         if panel.get_shared_x_axes().joined(panel, panels[-1]):
             panel.set_xlabel(panel.get_xlabel() or panels[-1].get_xlabel())
+    extra = sum(map(fold, panels))
+    fig.set_figheight(fig.get_figheight() + extra * 13 / 72)
+
+
+def fold(panel):
+    """Break the labels of a phone's panel that are wider than it; the number of lines that names of rows take more."""
+    names, extra = [label.get_text() for label in panel.get_yticklabels()], 0
+    if max(map(len, names), default=0) > 20:
+        folded = [broken(name, 28) for name in names]
+        panel.set_yticks(panel.get_yticks(), folded)
+        names, extra = "\n".join(folded).splitlines(), sum(name.count("\n") for name in folded)
+    fits = 46 - max(map(len, names), default=0)
+    panel.set_title(broken(panel.get_title(loc="left"), fits))
+    panel.set_xlabel(broken(panel.get_xlabel(), fits))
+    return extra
 
 
 def axis(ax, title="", xlabel="", ylabel="", log="", xlim=None, ylim=None):
@@ -196,10 +217,10 @@ def claim(ax, text, x=None, y=None):
     """
     look = {"textcoords": "offset points", "fontsize": 9, "color": "#555555", "style": "italic"}
     if x is None:
+        side, above = quiet_place(ax, y, text)
         ax.axhline(y, color=FAINT, linewidth=1.2, linestyle=(0, (4, 3)), zorder=1)
-        high = (ax.transData + ax.transAxes.inverted()).transform((1, y))[1] > 0.85  # no room above the line
-        ax.annotate(text, (0.01, y), (0, -3 if high else 3), xycoords=("axes fraction", "data"),
-                    va="top" if high else "bottom", path_effects=HALO, **look)
+        ax.annotate(text, (0.01 if side == "left" else 0.99, y), (0, 3 if above else -3), ha=side,
+                    va="bottom" if above else "top", xycoords=("axes fraction", "data"), path_effects=HALO, **look)
         return
     if np.min(x) > ax.get_xlim()[1]:
         return
@@ -212,6 +233,25 @@ def claim(ax, text, x=None, y=None):
     ax.annotate(text, (np.max(x) if late else np.min(x), 1), (0, 2), xycoords=("data", "axes fraction"), va="bottom",
                 ha="right" if late else "left", annotation_clip=False, **look)
     ax.set_title(ax.get_title(loc="left"), pad=18)
+
+
+def quiet_place(ax, y, text):
+    """(side, above or not) of a line at y: where the fewest points of the curves lie that the text would cover."""
+    to_axes = ax.transData + ax.transAxes.inverted()
+    level = to_axes.transform((1, y))[1]
+    drawn = [to_axes.transform(curve.get_xydata()) for curve in ax.lines]
+    along, height = np.round(np.concatenate([*drawn, np.empty((0, 2))]), 6).T  # rounded: the same on all machines
+    columns = ax.get_subplotspec().get_gridspec().ncols
+    width = 5 * len(text) / (ax.figure.get_figwidth() * 72 / columns * 0.75)
+
+    def covered(place):
+        side, above = place
+        beside = along < width if side == "left" else along > 1 - width
+        return np.sum(beside & (height >= level if above else height <= level) & (abs(height - level) < 0.09))
+
+    places = [("left", True), ("left", False), ("right", True), ("right", False)]
+    inside = [(side, above) for side, above in places if (level < 0.93 if above else level > 0.09)]
+    return min(inside, key=covered)  # the first of equals
 
 
 def dots(ax, rows, never, colours=None):
