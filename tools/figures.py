@@ -45,17 +45,15 @@ class Sheet:
 
 def steps(path):
     """A path of M, L, Q, C and z in steps from point to point, which are shorter to write than places."""
-    written, at, start = [], (0, 0), (0, 0)
+    written, at = [], (0, 0)
     for command, numbers in re.findall(r"([MLQCz])([^MLQCz]*)", path):
-        if command == "z":
-            at = start
-            written.append("z")
+        if command == "z":  # what follows is an M
+            written.append(command)
             continue
         hundredths = [round(100 * float(number)) for number in numbers.split(",")]
         points = list(zip(hundredths[::2], hundredths[1::2], strict=True))
         origin = (0, 0) if command == "M" else at
         moves = [f"{(place - by) / 100:.9g}" for point in points for place, by in zip(point, origin, strict=True)]
-        at = points[-1]
-        start = at if command == "M" else start
         written.append((command if command == "M" else command.lower()) + " ".join(moves))
+        at = points[-1]
     return re.sub(r" (?=-)|(?<!\d)0(?=\.)", "", "".join(written))
