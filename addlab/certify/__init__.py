@@ -4,7 +4,9 @@
     times_three = weighted_sum(10, 3)
     network = train_on_boxes(Network(times_three, hidden=32, embedding=8), times_three)
     certificate = certify(network, times_three)
-    certificate.save("times_three")    # python checker.py times_three.json
+    certificate.save("times_three")    # python -m addlab.certify check times_three.json
+
+`certify` gives None where it finds no proof: another seed, more units or more batches may help.
 """
 
 from addlab.certify.machines import ADDITION, Network, from_step, remainder, weighted_sum

@@ -9,6 +9,7 @@ import torch
 
 import addrnn
 from addlab.certify import certify, checker, train_on_boxes
+from addlab.certify.training import SURE
 from addlab.engine.terminal import fail, one_line_errors
 
 
@@ -50,7 +51,7 @@ def train(model, save, batches, lr, **sizes):
         fail("certify", f"--save: got {save!r}, allowed is a NAME in a folder that can be written")
     torch.set_num_threads(1)
     begin = time.perf_counter()
-    certificate = certify(train_on_boxes(addrnn.Adder(config), batches=batches, lr=lr))
+    certificate = certify(train_on_boxes(addrnn.Adder(config), batches=batches, lr=lr, sure=SURE[config.cell]))
     seconds = time.perf_counter() - begin
     if certificate is None:
         print(f"no proof found after {seconds:.0f} s of training; another seed or more --batches may help")

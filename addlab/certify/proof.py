@@ -120,9 +120,12 @@ def find_boxes(model, machine=ADDITION):
     The roomiest whose least lead is at least half the best.
     """
     weights, cases = Weights.of(model, torch.float64), Cases(machine)
-    found = [settled for room in ROOMS if (settled := settle(weights, cases, room)) is not None]
-    best = max((lead for _, lead in found), default=0)
-    return next((boxes for boxes, lead in found if lead >= best / 2), None) if best > 0 else None
+
+    def settled(rooms):
+        return filter(None, (settle(weights, cases, room) for room in rooms))
+
+    _, best = next(settled(reversed(ROOMS)), (None, 0))  # the less room, the better the lead
+    return next(boxes for boxes, lead in settled(ROOMS) if lead >= best / 2) if best > 0 else None
 
 
 def certify(model, machine=ADDITION):

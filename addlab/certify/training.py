@@ -19,7 +19,9 @@ from addlab.certify.machines import ADDITION
 RAMP = 0.7  # the share of the batches in which the boxes grow to their full size
 ROOM = 2.0**-5  # left at every end of a box of full size: rounding will need some
 WIDTH_COST = 0.1  # of the boxes' width, against the distance between them
-CELL_COST, CELL_BOUND = 1.0, 1.5  # of an LSTM's cells beyond this bound: else they grow from column to column
+CELL_COST, CELL_BOUND = 1.0, 1.5  # of an LSTM's c, a GRU's h beyond this bound: else they grow from column to column
+UPDATE_GATE = -3.0  # added to a GRU's bias at the start: a unit that keeps its state keeps all the room left with it
+SURE = {"RNN": 1.5, "GRU": 0.5, "LSTM": 0.5}  # of an adder of each cell: its leads while its boxes grow
 CLIP = 0.1  # of the gradient's norm: boxes that burst would otherwise throw the weights far off
 
 
@@ -28,9 +30,11 @@ def train_on_boxes(model, machine=ADDITION, batches=1000, lr=5e-3, sure=0.5):
 
     Two columns at a time, from the boxes that the batch before left, so that what is trained is their fixed point; the
     boxes are shrunk about their middles by a factor that grows to 1 (Gowal et al. 2018, arXiv:1810.12715, ramp the
-    radius alike), and only while every lead is above `sure`.
+    radius alike), and only while every lead is above `sure`. A GRU's update gates are nearly closed at first.
     """
     cases = Cases(machine)
+    if type(model.rnn) is torch.nn.GRU:
+        close_update_gates(model.rnn)
     optimizer = torch.optim.Adam(model.parameters(), lr=lr)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, batches)
     shrink = 0.0
@@ -44,7 +48,7 @@ def train_on_boxes(model, machine=ADDITION, batches=1000, lr=5e-3, sure=0.5):
             loss = loss + cross_entropy(excess, cases.output)
         if shrink > 0:
             loss = loss + WIDTH_COST / shrink * sum(map(relative_width, boxes))
-        if weights.cell == "LSTM":
+        if weights.cell != "RNN":
             excesses = [cell_excess(box, len(layer.u)) for box, layer in zip(boxes, weights.layers, strict=True)]
             loss = loss + CELL_COST * sum(excesses)
         optimizer.zero_grad()
@@ -57,6 +61,14 @@ def train_on_boxes(model, machine=ADDITION, batches=1000, lr=5e-3, sure=0.5):
     return model
 
 
+@torch.no_grad()
+def close_update_gates(rnn):
+    """Lower the bias of a GRU's update gates, the second third of its rows: h follows what is new."""
+    rows = rnn.hidden_size
+    for layer in range(rnn.num_layers):
+        getattr(rnn, f"bias_ih_l{layer}")[rows : 2 * rows] += UPDATE_GATE
+
+
 def relative_width(box):
     """How wide a layer's boxes are, against how far apart: box [1 + states, entries]."""
     middles = box.middle[1:]
@@ -65,7 +77,7 @@ def relative_width(box):
 
 
 def cell_excess(box, rows):
-    """By how much an LSTM's cells, which follow the `rows` of its gates, may exceed the bound."""
+    """By how much an LSTM's c or a GRU's h, which follow the `rows` of the gates, may exceed the bound."""
     cells = box[1:, rows:]
     return (torch.maximum(cells.low.abs(), cells.high.abs()) - CELL_BOUND).relu().mean()
 
