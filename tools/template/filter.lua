@@ -47,20 +47,26 @@ function Header(header)
   return header
 end
 
--- The columns of a table, {heading, cell = characters of the longest}; each cell learns its heading for a phone's sake.
+-- The columns of a table: {heading, widest = its longest cell, least = its longest word}, in characters. Each cell
+-- learns its heading, for a phone's sake.
 local function measured(tab)
-  local columns = tab.colspecs:map(function() return { heading = "", cell = 0 } end)
+  local columns = tab.colspecs:map(function() return { heading = "", widest = 0, least = 0 } end)
   local function each(rows, act)
     for _, row in ipairs(rows) do
       for i, cell in ipairs(row.cells) do
-        act(columns[i], pandoc.utils.stringify(cell.contents), cell)
+        local text, wide = pandoc.utils.stringify(cell.contents), 1
+        cell.contents:walk({ Code = function() wide = 1.3 end })
+        for word in text:gmatch("%S+") do
+          columns[i].least = math.max(columns[i].least, wide * utf8.len(word))
+        end
+        act(columns[i], text, cell)
       end
     end
   end
   each(tab.head.rows, function(column, text) column.heading = text end)
   for _, body in ipairs(tab.bodies) do
     each(body.body, function(column, text, cell)
-      column.cell = math.max(column.cell, utf8.len(text))
+      column.widest = math.max(column.widest, utf8.len(text))
       cell.attributes["data-label"] = column.heading
     end)
   end
@@ -70,23 +76,16 @@ end
 -- A table that is wider than the page scrolls in a box of its own; one of sentences is a list on a phone. In the PDF
 -- its columns get room by the root of what they hold: a sentence may be broken, a number should not be.
 function Table(tab)
-  local columns, width = measured(tab), 0
+  local columns, width, total = measured(tab), 0, 0
   for _, column in ipairs(columns) do
-    width = width + column.cell + 3
+    width = width + column.widest + 3
+    column.room = math.max(column.least + 3, 3.2 * math.sqrt(math.max(column.widest, utf8.len(column.heading))))
+    total = total + column.room
   end
   if page then
     return pandoc.Div(tab, { class = width > 75 and "box cards" or "box" })
   end
   if width > 108 then -- characters of a line
-    local total = 0
-    for _, column in ipairs(columns) do
-      local least = 0
-      for word in column.heading:gmatch("%S+") do
-        least = math.max(least, utf8.len(word) + 3)
-      end
-      column.room = math.max(least, 3.2 * math.sqrt(column.cell))
-      total = total + column.room
-    end
     for i, column in ipairs(columns) do
       tab.colspecs[i][2] = column.room / total
     end
