@@ -153,7 +153,7 @@ def curves(ax, groups, colours=None, names=None, styles=None):
         style = styles[key] if styles else "-"
         x, middle = median_curve(seeds)
         for seed in seeds:
-            ax.plot(*seen(ax, *seed), style, color=paint, linewidth=0.6, alpha=0.5)
+            ax.plot(*seen(ax, *seed, places=120), style, color=paint, linewidth=0.6, alpha=0.5)  # thin: less is seen
         if len(x):
             ax.plot(*seen(ax, x, middle), style, color=paint, linewidth=2.2)
             ends.append((x[-1], middle[-1], names[key] if names else str(key), paint))
