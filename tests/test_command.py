@@ -94,6 +94,18 @@ def test_weights_are_saved_before_anything_is_printed(tmp_path):
     assert addrnn.Adder.load(tmp_path / "w") and errors == ""
 
 
+def closed(streams, *arguments):
+    """The command, started with some of its streams closed, as services and cron jobs may start it."""
+    return subprocess.run(["sh", "-c", f'exec "$@" {streams}', "sh", sys.executable, ROOT / "addrnn.py",
+                           *arguments], capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+
+
+def test_closed_streams_lose_nothing(tmp_path):
+    done = closed("<&- >&- 2>&-", *QUICK, "--save", tmp_path / "w")
+    assert done.returncode == 0 and addrnn.Adder.load(tmp_path / "w")
+    refused(closed("<&-", "--load", tmp_path / "w", "--add", "-", "1"), "--add")
+
+
 def test_saving_removes_nothing_of_the_users(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     others = ["my.probe", "my.part", ".my.part", "my.safetensors"]
@@ -154,7 +166,8 @@ def test_numbers_come_from_files_and_standard_input(command, tmp_path):
     done = command("--load", "w", "--add", "-", "34", "--add", "5", "-", "--add", "@a.txt", "1", input="12\n6\n")
     assert done.returncode == 0 and done.stdout.startswith(plain.stdout)
     assert done.stdout.splitlines()[2].startswith("9" * 300_000 + " + 1 = ")
-    for number in ("@missing.txt", "@.", "-"):
+    (tmp_path / "text.txt").write_bytes(b"\xff\xfe12")
+    for number in ("@missing.txt", "@.", "@/dev/zero", "@text.txt", "-"):
         refused(command("--load", "w", "--add", number, "1", input=""), "--add")
 
 

@@ -1,6 +1,7 @@
 """What people write: whole numbers of any length, lists of settings, devices."""
 
 import contextlib
+import errno
 import sys
 from numbers import Integral
 from pathlib import Path
@@ -45,10 +46,15 @@ def to_digits(number):
 
 def read_digits(argument):
     """`to_digits` of an argument of the command line, where @FILE is the number in a file, - the next line of input."""
+    path = Path(argument[1:])
     try:
         if argument == "-":
             return to_digits(sys.stdin.readline().strip())
-        return to_digits(Path(argument[1:]).read_text().strip() if argument.startswith("@") else argument)
+        if not argument.startswith("@"):
+            return to_digits(argument)
+        if path.exists() and not (path.is_file() or path.is_fifo()):  # a device might never end
+            raise OSError(errno.EINVAL, "Is no file")
+        return to_digits(path.read_text(errors="replace").strip())
     except OSError as problem:
         raise Refusal(f"number to add (--add): got {shown(argument)}, {problem.strerror}; allowed is a file") from None
 

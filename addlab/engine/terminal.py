@@ -18,8 +18,9 @@ def fail(program, problem, status=2):
 def begin():
     """What the import of addlab does for a program of ours, while all that is slow to import is still to come.
 
-    Ctrl-C is one line, too, until the program's `main` is there. A module that is run by its path, which would do
-    nothing, leaves with one line. Programs of others, and whoever ignores Ctrl-C, are left alone.
+    Ctrl-C is one line, too, until the program's `main` is there. A stream that was closed by whoever started it is the
+    null device. A module that is run by its path, which would do nothing, leaves with one line. Programs of others, and
+    whoever ignores Ctrl-C, are left alone.
     """
     house, main = Path(__file__).resolve().parents[2], sys.modules["__main__"]
     file = Path(getattr(main, "__file__", None) or "/nowhere").resolve()
@@ -29,6 +30,9 @@ def begin():
         right = f"python -m {name}" if "\nif __name__ == " in file.read_text() else f"import {name}: it is no program"
         fail(file.name, f"got run by its path, allowed is {right}")
     ours = looked_for or file.stem == "addrnn" or file.parent == house / "tools"
+    for name, mode in {"stdin": "r", "stdout": "w", "stderr": "w"}.items():
+        if ours and getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115
     if ours and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _stop_or_interrupt)
 
@@ -60,6 +64,6 @@ def one_line_errors(program):
 def progress_bar(total, what, share="{n_fmt}/{total_fmt}"):
     """A bar with the time that is left, in a terminal or a notebook; nothing elsewhere."""
     shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
-    seen = sys.stderr.isatty() or type(shell).__name__ == "ZMQInteractiveShell"
+    seen = (sys.stderr and sys.stderr.isatty()) or type(shell).__name__ == "ZMQInteractiveShell"
     return tqdm(total=total, desc=what, disable=not seen, leave=False, dynamic_ncols=True,
                 bar_format="{desc}: {bar} " + share + " [{elapsed}<{remaining}{postfix}]")
