@@ -7,10 +7,13 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
 
 import numpy as np
 import pytest
+import yaml
 from conftest import ROOT
+from packaging.specifiers import SpecifierSet
 from test_command import call, refused
 
 import addrnn
@@ -235,3 +238,17 @@ def test_a_module_run_by_its_path_says_how_it_is_run(path, right):
                           env=os.environ | {"PYTHONPATH": str(ROOT)})
     assert done.returncode == 2 and done.stdout == ""
     assert done.stderr.endswith(f": got run by its path, allowed is {right}\n") and len(done.stderr.splitlines()) == 1
+
+
+# Where it is installed
+
+def test_conda_and_make_install_the_same_with_a_python_that_is_allowed():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text())
+    python, pip, by_pip = environment["dependencies"]
+    allowed = SpecifierSet(project["requires-python"])
+    assert (environment["name"], pip) == (project["name"], "pip")
+    assert python.startswith("python=") and allowed.contains(python.removeprefix("python=") + ".0")
+    whole = f".[{','.join(project['optional-dependencies'])}]"
+    assert by_pip == {"pip": [f"--editable {whole}"]} and f"--editable '{whole}'" in (ROOT / "Makefile").read_text()
+    assert [f"3.{minor}" for minor in range(9, 20) if allowed.contains(f"3.{minor}.0")] == ["3.11", "3.12", "3.13"]
