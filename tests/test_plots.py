@@ -65,6 +65,16 @@ def test_labels_of_a_phones_panel_are_broken_before_they_are_cut_off():
     assert high < short[0] or short[1] < low
 
 
+def test_a_phones_panel_shows_the_same_part_of_the_plane():
+    fig, axes = plots.figure("A finding", columns=2)
+    for ax in axes:
+        plots.axis(ax, log="xy", xlim=(30, 1000))
+        ax.plot([30, 1000], [2.3, 0.002])
+    limits = [(ax.get_xlim(), ax.get_ylim()) for ax in axes]
+    plots.stack(fig)
+    assert [(ax.get_xlim(), ax.get_ylim()) for ax in axes] == limits
+
+
 def test_a_colour_bar_stays_beside_its_panels_on_a_phone():
     fig, axes = plots.figure("A finding", columns=3)
     for ax in axes:

@@ -114,12 +114,14 @@ def stack(fig):
 
 def fold(panel):
     """Break the labels of a phone's panel that are wider than it; the number of lines that names of rows take more."""
-    names, extra = [label.get_text() for label in panel.get_yticklabels()], 0
+    names, extra = [], 0
+    if isinstance(panel.yaxis.get_major_locator(), FixedLocator):  # rows, not numbers
+        names = [label.get_text() for label in panel.get_yticklabels()]
     if max(map(len, names), default=0) > 20:
         folded = [broken(name, 28) for name in names]
         panel.set_yticks(panel.get_yticks(), folded)
         names, extra = "\n".join(folded).splitlines(), sum(name.count("\n") for name in folded)
-    fits = 46 - max(map(len, names), default=0)
+    fits = 46 - max(map(len, names), default=6)
     panel.set_title(broken(panel.get_title(loc="left"), fits))
     panel.set_xlabel(broken(panel.get_xlabel(), fits))
     return extra
