@@ -139,15 +139,16 @@ def table(head, rows):
 def pairs(groups, pairs, by, main, names=None):
     """A table: for each pair of settings, whether the one gets there before the other, and by which measures not.
 
-    The last columns are the ratio of batches with its 95 % interval, and the probability that a seed of the one needs
-    fewer batches than a seed of the other.
+    The last columns are the ratio of batches with its 95 % interval, where the runs are long enough to tell, and the
+    probability that a seed of the one needs fewer batches than a seed of the other.
     """
     rows = []
     for a, b in pairs:
         found = orders(groups, [a, b], by)
         times = measures.times({a: groups[a], b: groups[b]}, main)
+        ratio = measures.ratio(times[a], times[b])
         rows.append([" before ".join(str(names[x] if names else x) for x in (a, b)), share(found[main]),
-                     f"**{judge(found[main])}**", interval(*measures.ratio(times[a], times[b])),
+                     f"**{judge(found[main])}**", interval(*ratio) if 0 < ratio[0] < math.inf else "-",
                      f"{measures.improvement(times[a], times[b])[0]:.0%}", flips(found, main)])
     return table(["", "so in", "verdict", "ratio of batches", "chance to be first", "by other measures"], rows)
 

@@ -139,16 +139,25 @@ def error_figure(looks):
 
 
 def lead_figure(tested):
-    """Accuracy of half-trained models as they are and with 0 + 0 in front; tested: {config: start.tested(run)}."""
-    fig, ax = plots.figure("One column 0 + 0 in front repairs half-trained models", height=1.6 + 0.3 * len(tested))
+    """Accuracy of half-trained models as they are and with 0 + 0 in front; tested: {config: start.tested(run)}.
+
+    A row for each setting, named by what tells it from the others; in it a line for each seed.
+    """
+    rows = {}
+    for config, shares in tested.items():
+        rows.setdefault(dataclasses.replace(config, seed=0), []).append(list(shares.values()))
+    parts = [(f"{c.digit_len} digits", c.cell, plots.name("layers", c.layers), f"batch {c.batches}") for c in rows]
+    told = [i for i in range(4) if i == 0 or len({part[i] for part in parts}) > 1]
+    fig, ax = plots.figure("One column 0 + 0 in front repairs half-trained models", height=1.6 + 0.5 * len(rows))
     plots.axis(ax, "", "sums wholly right", xlim=(-0.02, 1.02))
-    for y, shares in enumerate(tested.values()):
-        ax.plot(list(shares.values()), [y, y], color=plots.FAINT, linewidth=1, zorder=1)
-        for share, colour in zip(shares.values(), (plots.FAINT, plots.RIGHT), strict=True):
-            ax.plot([share], [y], "o", color=colour, markersize=7, clip_on=False)
-    ax.set_yticks(range(len(tested)), [f"{c.digit_len} digits, {c.cell}, {plots.name('layers', c.layers)}, batch "
-                                       f"{c.batches}, seed {c.seed}" for c in tested])
-    ax.set_ylim(len(tested) - 0.4, -0.6)
+    for y, seeds in enumerate(rows.values()):
+        for i, shares in enumerate(seeds):
+            at = y + 0.16 * (i - (len(seeds) - 1) / 2)
+            ax.plot(shares, [at, at], color=plots.FAINT, linewidth=1, zorder=1)
+            for share, colour in zip(shares, (plots.FAINT, plots.RIGHT), strict=True):
+                ax.plot([share], [at], "o", color=colour, markersize=5.5, clip_on=False)
+    ax.set_yticks(range(len(rows)), [", ".join(part[i] for i in told) for part in parts])
+    ax.set_ylim(len(rows) - 0.4, -0.6)
     ax.grid(visible=False, axis="y")
     return fig
 
