@@ -5,8 +5,10 @@ import threading
 
 import pytest
 
+from addlab.engine.store import Run
 from addlab.study import claims
 from addlab.study.measures import Measure
+from addrnn import Config
 
 
 def seeds(yes, no, undecided=0):
@@ -35,6 +37,14 @@ def test_a_verdict_says_by_which_measures_it_flips():
         "The same by 2 of 4 measures; **mixed** by loss below 1.5; **fails** by 100 % of sums right in the test.")
     del found[Measure("loss", 1.5)], found[Measure("test", 1.0)]
     assert claims.flips(found, Measure("loss", 0.1)) == "The same by all 2 measures."
+
+
+def test_what_most_runs_do_not_reach_takes_more_than_they_have():
+    right, wrong = ([Run(Config(seed=seed, batches=300), batch_accuracy=[share] * 300) for seed in seeds]
+                    for share, seeds in ((1.0, (0, 1)), (0.5, (2, 3))))
+    accuracy = Measure("accuracy", 0.99)
+    assert claims.reached(right, accuracy) == claims.reached(right + wrong[:1], accuracy) == "10"
+    assert claims.reached(wrong, accuracy) == "more than 300" and claims.reached([], accuracy) == "-"
 
 
 def test_numbers_in_words():

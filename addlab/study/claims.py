@@ -118,6 +118,12 @@ def median(values):
     return batches(measures.median(values))
 
 
+def reached(runs, measure):
+    """The median batch of some runs by a measure, in words; "more than 300" where most runs of 300 end before it."""
+    batch = measures.median(measures.by_seed(runs, measure))
+    return batches(batch) if batch != math.inf else f"more than {measures.horizon([runs])}"
+
+
 def final(runs, within=None):
     """The median loss over the last 50 batches (of the first `within`), in words."""
     return f"{measures.median(measures.by_seed(runs, measures.final_loss, within=within)):.2g}"
