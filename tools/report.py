@@ -5,6 +5,7 @@ template/filter.lua for what Markdown does not say.
 """
 
 import datetime
+import io
 import json
 import os
 import re
@@ -22,6 +23,7 @@ import pypandoc
 import typst
 from ipykernel.kernelspec import write_kernel_spec
 from papermill.exceptions import PapermillExecutionError
+from PIL import Image
 
 import addrnn
 from addlab.engine.store import write_whole
@@ -226,7 +228,10 @@ def build(notebooks, out):
         whole = "\n\n".join([first, *(chapter.text for chapter in chapters)])
         files["addrnn.pdf"] = compiled(whole, folder, "report.typ", title, format="pdf", pdf_standards="ua-1")
         preview = f"{headline}\n\n{covers[0] if covers else ''}"
-        files["preview.png"] = compiled(preview, folder, "preview.typ", title, format="png", ppi=72)
+        picture = Image.open(io.BytesIO(compiled(preview, folder, "preview.typ", title, format="png", ppi=72)))
+        small = io.BytesIO()  # few colours: a third of the bytes
+        picture.convert("RGB").quantize(64).save(small, "PNG", optimize=True)
+        files["preview.png"] = small.getvalue()
         out.mkdir(parents=True, exist_ok=True)
         for file, data in files.items():
             write_whole(out / file, data if isinstance(data, bytes) else data.encode())

@@ -235,7 +235,7 @@ def drift_figure(drifts):
     for ax, (name, found) in zip(axes, drifts.items(), strict=True):
         label = "its move over one column" if ax is axes[0] else ""
         plots.axis(ax, name, "the probe's reading x", label, ylim=(-0.4, 0.4))
-        ax.plot(*zip(*found["moves"], strict=True), ".", color=plots.FAINT, markersize=2, alpha=0.5)
+        ax.plot(*zip(*found["moves"][::3], strict=True), ".", color=plots.FAINT, markersize=2, alpha=0.5)  # enough
         ax.plot(*zip(*found["mean"], strict=True), color=plots.CARRY, linewidth=2.2)
         ax.axhline(0, color=plots.INK, linewidth=0.8)
         for x, rests in found["fixed"]:
