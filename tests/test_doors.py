@@ -226,7 +226,8 @@ def test_ctrl_c_while_it_trains_is_one_line():
 def test_programs_of_others_keep_their_own_ctrl_c(tmp_path):
     (tmp_path / "script.py").write_text("import signal, addlab\nprint(signal.getsignal(signal.SIGINT).__name__)")
     done = subprocess.run([sys.executable, tmp_path / "script.py"], capture_output=True, text=True,
-                          env=os.environ | {"PYTHONPATH": str(ROOT)})
+                          env=os.environ | {"PYTHONPATH": str(ROOT)},
+                          preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
     assert (done.stdout, done.stderr) == ("default_int_handler\n", "")
 
 
