@@ -1,10 +1,13 @@
 """The report: notebooks without churn, pages that need no network, a PDF with all of it; the widget."""
 
 import json
+import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
@@ -12,6 +15,7 @@ from xml.etree import ElementTree
 
 import nbformat
 import numpy as np
+import psutil
 import pypdf
 import pytest
 import torch
@@ -483,3 +487,31 @@ def test_browser_says_the_same_digits_as_the_models(tmp_path):
     svg = ElementTree.fromstring(widget.picture(networks, "999999", "1")[0])
     marked = sum(mark.get("stroke") == plots.WRONG for mark in svg.iter())
     assert found["pressed"] == ["999999", "1", marked]
+
+
+def test_ctrl_c_stops_the_report_its_workers_and_their_kernels(tmp_path):
+    """It went on with the next notebooks: each worker took its Ctrl-C for one of its notebook's alone."""
+    shutil.copytree(ROOT / "tools", tmp_path / "tools")
+    (tmp_path / "notebooks").mkdir()
+    for name in "abcd":
+        write(tmp_path / "notebooks" / f"{name}.ipynb", [
+            [f"import os, pathlib, time\npathlib.Path('begun_{name}').write_text(str(os.getpid()))\ntime.sleep(120)"]])
+    before = {path: path.read_bytes() for path in tmp_path.glob("notebooks/*.ipynb")}
+    process = subprocess.Popen([sys.executable, "-m", "tools.report"], cwd=tmp_path, start_new_session=True, text=True,
+                               stderr=subprocess.PIPE, env=os.environ | {"PYTHONPATH": str(ROOT)},
+                               preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
+    try:
+        while len(begun := list(tmp_path.glob("notebooks/begun_*"))) < 2 or not all(p.read_text() for p in begun):
+            assert process.poll() is None
+            time.sleep(0.1)
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the whole group
+        assert process.communicate(timeout=30)[1] == "report: stopped\n" and process.returncode == 130
+        kernels = [int(path.read_text()) for path in begun]
+        for _ in range(300):  # a kernel looks once a second whether its worker lives
+            if not any(map(psutil.pid_exists, kernels)):
+                break
+            time.sleep(0.1)
+        assert not any(map(psutil.pid_exists, kernels))
+        assert {path: path.read_bytes() for path in tmp_path.glob("notebooks/*.ipynb")} == before
+    finally:
+        process.kill()

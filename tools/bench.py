@@ -10,6 +10,9 @@ Memory is the growth of a fresh process's peak, on one thread. What a model says
 pair of a million digits) is timed against torch's forward pass.
 """
 
+import addlab  # noqa: F401 - first, so that Ctrl-C is one line
+
+# isort: split
 import argparse
 import json
 import multiprocessing

@@ -5,6 +5,9 @@ What is there already is not made again. torch trains here, in float32 on one th
 other weights, which is why the results are records. Every certificate is checked again by the tests.
 """
 
+import addlab  # noqa: F401 - first, so that Ctrl-C is one line
+
+# isort: split
 import json
 import sys
 import time

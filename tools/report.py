@@ -4,11 +4,16 @@ One road: a notebook becomes Markdown, and pandoc makes of it a page and a chapt
 template/filter.lua for what Markdown does not say.
 """
 
+import addlab  # noqa: F401 - first, so that Ctrl-C is one line
+
+# isort: split
 import datetime
 import io
 import json
+import multiprocessing
 import os
 import re
+import signal
 import string
 import subprocess
 import sys
@@ -52,8 +57,6 @@ def refresh(path):
         problem = f"cell {error.cell_index + 1}, {error.ename}: {error.evalue}"
     except Exception as error:  # no notebook, a dead kernel, a full disk: the other notebooks go on
         problem = f"{type(error).__name__}: {error}"
-    except KeyboardInterrupt:
-        problem = "stopped"
     else:
         return None
     return f"{path.name}: {problem}".splitlines()[0]
@@ -293,14 +296,20 @@ def main():
 
 def run_all(notebooks):
     """Refresh all notebooks, two at a time; the problems, one line each."""
-    with tempfile.TemporaryDirectory() as folder, ProcessPoolExecutor(2) as pool:
+    deaf = dict(initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_IGN))  # to Ctrl-C: this process hears it
+    with tempfile.TemporaryDirectory() as folder, ProcessPoolExecutor(2, **deaf) as pool:
         # This interpreter, whatever else is called python3.
         write_kernel_spec(Path(folder) / "kernels" / "python3", extra_arguments=["--log-level=CRITICAL"])
         os.environ |= {"JUPYTER_PATH": folder, "TQDM_DISABLE": "1", "OMP_NUM_THREADS": "1"}
         problems = []
-        for path, problem in zip(notebooks, pool.map(refresh, notebooks), strict=True):
-            print(f"{path.name} {'failed' if problem else 'is run'}", flush=True)
-            problems += [problem] if problem else []
+        try:
+            for path, problem in zip(notebooks, pool.map(refresh, notebooks), strict=True):
+                print(f"{path.name} {'failed' if problem else 'is run'}", flush=True)
+                problems += [problem] if problem else []
+        except KeyboardInterrupt:
+            for worker in multiprocessing.active_children():
+                worker.terminate()  # its kernel ends with it; a notebook is written whole or not at all
+            raise
         return problems
 
 
