@@ -28,6 +28,7 @@ class Sheet:
         body = SHAPE.sub("", re.sub(r"<title>.*?</title>|<style.*?</style>", "", body)).replace("<defs></defs>", "")
         body = NAME.sub(lambda name: names[name[0]], body.replace("xlink:href", "href"))
         body = re.sub(r'(<use [^>]*)transform="translate\((\S+) (\S+)\)"', r'\1x="\2" y="\3"', body)
+        body = without_bare_groups(re.sub(r' [xy]="0"(?=[^<]*/>)', "", body))
         body = re.sub(r' d="([^"]*)"', lambda path: f' d="{steps(path[1])}"', body)
         body = re.sub(r' style="([^"]*)"', self.class_of, body)
         return (f'<svg class="{kind}" role="img" aria-label="{escape(alt)}" width="{width}pt" height="{height}pt" '
@@ -41,6 +42,19 @@ class Sheet:
         shapes = "".join(f'<path id="{name}" {drawn}/>' for drawn, name in self.shapes.items())
         styles = "".join(f".{name}{{{style}}}" for style, name in self.styles.items())
         return f'<svg class="shared" aria-hidden="true"><style>{styles}</style><defs>{shapes}</defs></svg>'
+
+
+def without_bare_groups(body):
+    """The same elements without the groups that say nothing of what is in them."""
+    kept = []  # of each group that is open, whether it stays
+
+    def tag(group):
+        if group[0] != "</g>":
+            kept.append(group[0] != "<g>")
+            return group[0] if kept[-1] else ""
+        return group[0] if kept.pop() else ""
+
+    return re.sub(r"<g(?: [^>]*)?>|</g>", tag, body.replace("<g/>", ""))
 
 
 def steps(path):
