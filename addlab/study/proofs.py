@@ -82,10 +82,12 @@ def boxes_figure(certificate, name):
         for ax in (axes[0], axes[1 + carry]):
             ax.add_patch(Rectangle(corner, *size, facecolor=PAINTS[carry], alpha=0.12))
             ax.add_patch(Rectangle(corner, *size, fill=False, edgecolor=PAINTS[carry], linewidth=1.8))
-        plots.note(axes[0], words, *(corner + size * [0.5, 1.1]), ha="center", va="bottom", colour=PAINTS[carry])
+        above = boxes[carry, y, 0] > boxes[1 - carry, y, 0]  # away from the other box, where no arrow is
+        plots.note(axes[0], words, *(corner + size * [0.5, 1.1 if above else -0.1]), ha="center",
+                   va="bottom" if above else "top", colour=PAINTS[carry])
         plots.axis(axes[1 + carry], f"What arrives in “{words}”", f"entry {x} of u")
         axes[1 + carry].margins(0.12)
-    axes[0].margins(0.18)
+    axes[0].margins(0.22)
     plots.axis(axes[0], "Both boxes, 200 steps", f"entry {x} of u", f"entry {y} of u")
     return plots.save(fig, name, "Of the directions in which the boxes extend, the two in which they lie furthest "
                       "apart. Left: a line from a place in each box to the middle of where that column leads. Right: a "
