@@ -7,6 +7,7 @@ import torch
 import addrnn
 from addlab.engine.store import Run
 from addlab.study import carries, dissect, start
+from addlab.study.experiments import EXPERIMENTS
 from addrnn import Adder, Config, carry_add, sample
 from tests.test_carries import handmade
 
@@ -65,6 +66,11 @@ def test_shares_of_the_first_column_are_told_from_others():
 def test_the_chain_before_a_column_is_counted():
     num1, num2 = np.array([[5, 4, 9, 3, 0]]), np.array([[5, 5, 0, 3, 0]])
     assert start.chain_before(num1, num2).tolist() == [[0, 0, 1, 2, 0]]
+
+
+def test_a_run_that_is_planned_for_two_reasons_counts_once():
+    assert len(set(start.plan())) == len(start.plan())
+    assert not [run for plan in EXPERIMENTS.values() for run in plan if plan.count(run) > 1]
 
 
 def test_runs_with_a_remedy_are_read_from_their_records(home, monkeypatch):
