@@ -13,6 +13,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree
 
+import nbclient
 import nbformat
 import numpy as np
 import psutil
@@ -239,6 +240,29 @@ def test_every_committed_figure_is_shown_in_a_notebook():
     for figure in (ROOT / "figures").glob("*.svg"):
         assert figure.read_text("utf-8") in shown, figure.name
         assert (ROOT / "figures/narrow" / figure.name).exists(), figure.name
+
+
+def test_bar_of_a_notebook_is_no_widget_and_ctrl_c_in_it_is_one_line():
+    """A widget in a saved notebook is "Error displaying widget" when it is opened again."""
+    notebook = v4.new_notebook(cells=[v4.new_code_cell(source) for source in (
+        "import signal\nimport addrnn\nfrom addlab.engine.terminal import progress_bar",
+        "run = addrnn.train(addrnn.Config(digit_len=2, batches=50))",
+        "bar = progress_bar(2, 'two')\nwith bar:\n    1 / 0",
+        "with progress_bar(2, 'two') as bar:\n    bar.update()\n    signal.raise_signal(signal.SIGINT)")])
+    texts = []
+
+    class Client(nbclient.NotebookClient):
+        def output(self, outs, msg, display_id, cell_index):
+            texts.append(msg["content"].get("data", {}).get("text/plain", ""))
+            return super().output(outs, msg, display_id, cell_index)
+
+    Client(notebook, allow_errors=True).execute()
+    trained, failed, stopped = (cell.outputs for cell in notebook.cells[1:])
+    assert re.fullmatch(r"RNN 2 digits: .* 0/50 \[00:00<\?\]", texts[0])
+    assert [output.data for output in trained] == [{}]
+    assert failed[0].data == {} and failed[1].ename == "ZeroDivisionError"
+    assert stopped[0].data == {} and stopped[1].traceback == ["KeyboardInterrupt: stopped"]
+    assert not report.tidy(notebook).cells[1].outputs
 
 
 # Pages

@@ -84,6 +84,8 @@ def tidy(notebook):
             alive = "data" in output and output.data.pop("application/vnd.jupyter.widget-view+json", None)
             if alive and output.data.keys() <= {"text/plain"}:  # its text only names the widget
                 continue
+            if output.get("data") == {}:  # a bar that is done
+                continue
             cell.outputs.append(output)
     return notebook
 
