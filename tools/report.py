@@ -266,7 +266,7 @@ def illustrated(html, folder):
                    for kind, file in zip(kinds, files, strict=True)]
         return f'<div class="drawing">{"".join(figures)}</div>'
 
-    return re.sub("<img [^>]*>", drawn, html).replace("</main>", f"{sheet.shared()}\n</main>", 1)
+    return re.sub('<img (?![^>]* src="data:)[^>]*>', drawn, html).replace("</main>", f"{sheet.shared()}\n</main>", 1)
 
 
 def plain(text):
