@@ -15,6 +15,8 @@ test: $(READY)
 # What is tried here leaves the shipped records and figures alone: it writes to lab/, or where ADDRNN_HOME says.
 # PORT=9000 chooses a port, BROWSER=no opens no browser.
 lab: $(READY)
+	@echo '$(PORT)' | grep -Eqx '[0-9]{0,5}' && [ '0$(PORT)' -le 65535 ] || \
+	 { echo "addrnn: PORT: got $(PORT), allowed is a whole number up to 65535" >&2; exit 2; }
 	@$(VENV)/bin/jupyter trust notebooks/*.ipynb  # else JupyterLab shows no SVG before a cell is run
 	@mkdir -p lab && cp -R records lab/
 	ADDRNN_HOME=$${ADDRNN_HOME:-$(CURDIR)/lab} $(VENV)/bin/jupyter lab --notebook-dir notebooks \

@@ -231,7 +231,8 @@ def train(config, device=None):
     run = training.run
     with progress_bar(config.batches, f"{config.cell} {config.digit_len} digits") as bar:
         for _ in training.steps():
-            bar.set_postfix(loss=f"{run.loss[-1]:.4f}", accuracy=run.accuracy[-1:], refresh=False)
+            accuracy = run.accuracy[-1] if run.accuracy else "-"
+            bar.set_postfix(loss=f"{run.loss[-1]:.4f}", accuracy=accuracy, refresh=False)
             bar.update()
     return run
 

@@ -1,5 +1,6 @@
 """The report: notebooks without churn, pages that need no network, a PDF with all of it; the widget."""
 
+import base64
 import json
 import os
 import re
@@ -13,6 +14,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree
 
+import nbclient
 import nbformat
 import numpy as np
 import psutil
@@ -241,6 +243,29 @@ def test_every_committed_figure_is_shown_in_a_notebook():
         assert (ROOT / "figures/narrow" / figure.name).exists(), figure.name
 
 
+def test_bar_of_a_notebook_is_no_widget_and_ctrl_c_in_it_is_one_line():
+    """A widget in a saved notebook is "Error displaying widget" when it is opened again."""
+    notebook = v4.new_notebook(cells=[v4.new_code_cell(source) for source in (
+        "import signal\nimport addrnn\nfrom addlab.engine.terminal import progress_bar",
+        "run = addrnn.train(addrnn.Config(digit_len=2, batches=50))",
+        "bar = progress_bar(2, 'two')\nwith bar:\n    1 / 0",
+        "with progress_bar(2, 'two') as bar:\n    bar.update()\n    signal.raise_signal(signal.SIGINT)")])
+    texts = []
+
+    class Client(nbclient.NotebookClient):
+        def output(self, outs, msg, display_id, cell_index):
+            texts.append(msg["content"].get("data", {}).get("text/plain", ""))
+            return super().output(outs, msg, display_id, cell_index)
+
+    Client(notebook, allow_errors=True).execute()
+    trained, failed, stopped = (cell.outputs for cell in notebook.cells[1:])
+    assert re.fullmatch(r"RNN 2 digits: .* 0/50 \[00:00<\?\]", texts[0])
+    assert [output.data for output in trained] == [{}]
+    assert failed[0].data == {} and failed[1].ename == "ZeroDivisionError"
+    assert stopped[0].data == {} and stopped[1].traceback == ["KeyboardInterrupt: stopped"]
+    assert not report.tidy(notebook).cells[1].outputs
+
+
 # Pages
 
 class Page(HTMLParser):
@@ -440,7 +465,10 @@ def test_adder_is_a_picture_where_no_script_runs(model):
     data, about = widget.show({"net": model}, [("999999", "1")])._repr_mimebundle_()
     svg, sentence = widget.picture({"net": model}, "999999", "1")
     assert (data["image/svg+xml"], data["text/plain"], about["alt"]) == (svg, sentence, sentence)
-    assert svg in data["text/html"] and "http" not in data["text/html"].replace("http://www.w3.org/2000/svg", "")
+    # as an element of its own, a JupyterLab that trusts no output would leave of it the texts, in one row
+    alt, shown = re.search(r'<img alt="([^"]+)" src="data:image/svg\+xml;base64,([^"]+)">', data["text/html"]).groups()
+    assert unescape(alt) == sentence and base64.b64decode(shown).decode() == svg
+    assert "<svg" not in data["text/html"] and "http" not in data["text/html"]
 
 
 ASK = """
@@ -461,10 +489,19 @@ document.querySelector("pre").textContent = JSON.stringify({said, typed, refused
 """
 
 
-def test_browser_says_the_same_digits_as_the_models(tmp_path):
+def answered(page, folder):
+    """What a page writes, as JSON, into its element `answer` in a browser."""
     chromium = shutil.which("chromium")
     if not chromium:
         pytest.skip("no chromium on this machine")
+    (folder / "page.html").write_text(page, "utf-8")
+    done = subprocess.run([chromium, "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking",
+                           f"--user-data-dir={folder / 'new'}", "--dump-dom", f"file://{folder / 'page.html'}"],
+                          capture_output=True, text=True, timeout=120)
+    return json.loads(unescape(re.search('<pre id="answer">(.*?)</pre>', done.stdout)[1]))
+
+
+def test_browser_says_the_same_digits_as_the_models(tmp_path):
     proofs = ROOT / "records" / "proofs"
     networks = {"plain": next((run.model for run in recorded(configs(range(5))) if run.model), None),
                 "proved": addrnn.Adder.load(next(proofs.glob("rnn_1layer*.safetensors")))}
@@ -477,16 +514,24 @@ def test_browser_says_the_same_digits_as_the_models(tmp_path):
         sums += [[str(low), str(top - low)], [str(low), str(top - low + 1)]]
     page = f"<meta charset=utf-8>{widget.show(networks, [('999999', '1')]).html()}"
     page += ASK.replace("SUMS", json.dumps(sums)).replace("ROWS", json.dumps(list(networks)))
-    (tmp_path / "page.html").write_text(page, "utf-8")
-    done = subprocess.run([chromium, "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking",
-                           f"--user-data-dir={tmp_path / 'new'}", "--dump-dom", f"file://{tmp_path / 'page.html'}"],
-                          capture_output=True, text=True, timeout=120)
-    found = json.loads(unescape(re.search('<pre id="answer">(.*?)</pre>', done.stdout)[1]))
+    found = answered(page, tmp_path)
     assert found["said"] == [[str(model.add(a, b)) for model in networks.values()] for a, b in sums]
     assert found["typed"] == 4 * len(networks) and "decimal numbers" in found["refused"]
     svg = ElementTree.fromstring(widget.picture(networks, "999999", "1")[0])
     marked = sum(mark.get("stroke") == plots.WRONG for mark in svg.iter())
     assert found["pressed"] == ["999999", "1", marked]
+
+
+def test_adder_in_jupyterlab_keeps_its_own_look(tmp_path):
+    """Its digits were white on white in the dark theme, and ran into each other."""
+    page = f"""<style>.lab table {{ color: white; table-layout: fixed; }}</style>
+<div class=lab>{widget.show({"net": addrnn.Adder(addrnn.Config(digit_len=4))}, [("9" * 24, "1")]).html()}</div><script>
+const look = name => getComputedStyle(document.querySelector(name));
+const answer = JSON.stringify([look(".first td:last-child").color, look("table").tableLayout]);
+document.body.innerHTML = "<pre id=answer></pre>";
+document.querySelector("pre").textContent = answer;
+</script>"""
+    assert answered(page, tmp_path) == ["rgb(26, 26, 26)", "auto"]
 
 
 def test_ctrl_c_stops_the_report_its_workers_and_their_kernels(tmp_path):

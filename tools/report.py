@@ -84,6 +84,8 @@ def tidy(notebook):
             alive = "data" in output and output.data.pop("application/vnd.jupyter.widget-view+json", None)
             if alive and output.data.keys() <= {"text/plain"}:  # its text only names the widget
                 continue
+            if output.get("data") == {}:  # a bar that is done
+                continue
             cell.outputs.append(output)
     return notebook
 
@@ -264,7 +266,7 @@ def illustrated(html, folder):
                    for kind, file in zip(kinds, files, strict=True)]
         return f'<div class="drawing">{"".join(figures)}</div>'
 
-    return re.sub("<img [^>]*>", drawn, html).replace("</main>", f"{sheet.shared()}\n</main>", 1)
+    return re.sub('<img (?![^>]* src="data:)[^>]*>', drawn, html).replace("</main>", f"{sheet.shared()}\n</main>", 1)
 
 
 def plain(text):

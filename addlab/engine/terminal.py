@@ -6,7 +6,7 @@ import signal
 import sys
 from pathlib import Path
 
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 
 def fail(program, problem, status=2):
@@ -61,9 +61,44 @@ def one_line_errors(program):
         fail(program, "stopped" + f"; {kept}" * bool(str(kept)), 130)
 
 
+@contextlib.contextmanager
 def progress_bar(total, what, share="{n_fmt}/{total_fmt}"):
-    """A bar with the time that is left, in a terminal or a notebook; nothing elsewhere."""
+    """A bar with the time that is left, in a terminal or a notebook; nothing elsewhere. Ctrl-C is one line in both."""
     shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
-    seen = (sys.stderr and sys.stderr.isatty()) or type(shell).__name__ == "ZMQInteractiveShell"
-    return tqdm(total=total, desc=what, disable=not seen, leave=False, dynamic_ncols=True,
-                bar_format="{desc}: {bar} " + share + " [{elapsed}<{remaining}{postfix}]")
+    notebook = type(shell).__name__ == "ZMQInteractiveShell"
+    place = {"file": Line(), "ncols": 80, "position": 0, "ascii": False} if notebook else {"dynamic_ncols": True}
+    seen = notebook or (sys.stderr and sys.stderr.isatty())
+    try:
+        with tqdm(total=total, desc=what, disable=not seen, leave=False, **place,
+                  bar_format="{desc}: {bar} " + share + " [{elapsed}<{remaining}{postfix}]") as bar:
+            yield bar
+    except KeyboardInterrupt:
+        raise interrupt() from None
+
+
+class Line:
+    """A line of text below a notebook's cell, which a bar writes anew and at last leaves empty.
+
+    It is no widget: in a saved notebook a widget is an error message, for what it shows lives in the kernel.
+    """
+
+    def __init__(self):
+        self.shown = None
+
+    def write(self, text):
+        data = {"text/plain": text.strip()} if text.strip() else {}
+        if self.shown:
+            self.shown.update(data, raw=True)
+        elif data:
+            from IPython.display import display  # a notebook has it; no other program pays for its import
+            self.shown = display(data, raw=True, display_id=True)
+
+    def flush(self):
+        pass
+
+
+def interrupt(kept=""):
+    """A KeyboardInterrupt that says what is kept. A notebook shows this one line, not the calls that led to it."""
+    stop = KeyboardInterrupt(kept) if kept else KeyboardInterrupt()
+    stop._render_traceback_ = lambda: [f"KeyboardInterrupt: {kept or 'stopped'}"]
+    return stop

@@ -18,7 +18,7 @@ import torch
 from addlab.engine import bptt
 from addlab.engine.reading import Refusal, shown
 from addlab.engine.store import Store
-from addlab.engine.terminal import progress_bar
+from addlab.engine.terminal import interrupt, progress_bar
 
 # One run
 
@@ -106,7 +106,7 @@ def train_all(configs, store, training_of, executor=None, keeps_weights=lambda _
                     print("addrnn: " + ("the cluster has no worker; waiting for one" if warned else
                                         "the cluster has workers again"), file=sys.stderr)
     except KeyboardInterrupt:
-        raise KeyboardInterrupt("finished runs are kept, the others go on from here") from None
+        raise interrupt("finished runs are kept, the others go on from here") from None
     finally:
         for future in waiting:
             future.cancel()

@@ -105,7 +105,9 @@ class Adder:
                              "embedding": config.embedding, "weights": weights_of(model)})
         data = json.dumps({"networks": networks, "sums": self.sums, "longest": LONGEST}).replace("</", "<\\/")
         page = (Path(__file__).parent / "adder.html").read_text("utf-8")
-        return page.replace("@PICTURE@", self.svg).replace("@DATA@", data)
+        svg = base64.b64encode(self.svg.encode()).decode()  # an element of its own would be cut to its bare texts where
+        picture = f'<img alt="{escape(self.sentence)}" src="data:image/svg+xml;base64,{svg}">'  # no script is trusted
+        return page.replace("@PICTURE@", picture).replace("@DATA@", data)
 
     def _repr_mimebundle_(self, **options):
         about = {"name": "adder", "caption": CAPTION, "alt": self.sentence}
