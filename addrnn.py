@@ -134,10 +134,11 @@ class Adder(nn.Module):
 
     def forward(self, num1, num2):
         """Logits [count, digits, 10] of each digit of num1 + num2, both [count, digits]."""
-        num1, num2 = (torch.as_tensor(digits, device=self.dense.weight.device) for digits in (num1, num2))
-        pairs = torch.cat((self.embed_layer(num1), self.embed_layer(num2)), dim=2)  # [count, digits, 2 embedding]
-        states, _ = self.rnn(pairs.transpose(0, 1))                                 # [digits, count, hidden]
-        return self.dense(states).transpose(0, 1)                                   # [count, digits, 10]
+        device = self.dense.weight.device
+        first, second = (self.embed_layer(torch.as_tensor(n, device=device)) for n in (num1, num2))
+        pairs = torch.cat((first, second), dim=2)    # [count, digits, 2 embedding]
+        states, _ = self.rnn(pairs.transpose(0, 1))  # [digits, count, hidden]
+        return self.dense(states).transpose(0, 1)    # [count, digits, 10]
 
     @torch.no_grad()
     def predict(self, num1, num2):
@@ -181,12 +182,13 @@ DIVERGED = 1e6  # nats a digit: a loss that is not below it ends a run
 
 
 def autograd(model, num1, num2, total):
-    """Gradients as torch computes them, left in the parameters. Returns the loss, the share of sums wholly right.
+    """Torch's gradients, left in the parameters; returns (loss, share of sums wholly right).
 
     `bptt.BPTT(model).gradients` returns the same, faster and with the same bits on every CPU.
     """
-    with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):  # TF32 keeps three decimal digits
-        logits, total = model(num1, num2), torch.as_tensor(total, device=model.dense.weight.device)
+    with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):  # TF32 keeps three decimals
+        logits = model(num1, num2)
+        total = torch.as_tensor(total, device=logits.device)
         loss = nn.functional.cross_entropy(logits.flatten(0, 1), total.flatten())
         model.zero_grad()
         loss.backward()
