@@ -4,6 +4,7 @@ import dataclasses
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from conftest import ROOT
 
 import addrnn
 from addlab.engine import workers
@@ -98,3 +99,37 @@ def test_experiments_are_lists_of_different_configs():
     assert all(len(configs) == len(set(configs)) for configs in EXPERIMENTS.values())
     every = {config for configs in EXPERIMENTS.values() for config in configs}
     assert {keeps_weights(config) for config in every} == {False, True}
+
+
+# The records that are shipped
+
+def shipped():
+    """(config, run) of each record of the report."""
+    store = Store(ROOT / "records" / "runs", addrnn.Adder)
+    every = dict.fromkeys(config for configs in EXPERIMENTS.values() for config in configs)
+    return [(config, run) for config in every if (run := store.read(config))]
+
+
+def test_a_recorded_model_scores_its_test_sums_as_it_does_the_next_batch():
+    """Both are fresh random sums, but for chains; an evaluation far from its batch was none of that model."""
+    for config, run in shipped():
+        if config.chains:
+            continue
+        for done, tested in zip(run.eval_batch, run.accuracy, strict=True):
+            if done < len(run.loss):  # the next batch's share is of the same weights: before its update
+                fresh = run.batch_accuracy[done]
+                counts = config.test_batch_size, config.batch_size
+                both = (tested * counts[0] + fresh * counts[1]) / sum(counts)
+                noise = (both * (1 - both) * sum(1 / count for count in counts)) ** 0.5
+                assert abs(tested - fresh) <= 5 * noise, (config, done, tested, fresh)
+
+
+def test_shipped_weights_score_what_their_record_says():
+    checked = 0
+    for config, run in shipped():
+        if run.model and run.eval_batch[-1:] == [len(run.loss)] and config.digit_len <= 100:
+            found = addrnn.evaluate(run.model, *addrnn.sample(config.test_batch_size, config.digit_len,
+                                                              addrnn.streams(config.seed)[2]))
+            assert found == (run.accuracy[-1], run.digit_accuracy[-1]), config
+            checked += 1
+    assert checked > 50

@@ -5,6 +5,7 @@ import contextlib
 import dataclasses
 import hashlib
 import json
+import multiprocessing.queues
 import os
 import pickle
 import signal
@@ -128,6 +129,17 @@ def test_a_run_that_fails_is_named_and_the_others_go_on(home):
     store = Store(home / "records" / "runs", addrnn.Adder)
     assert len(str(failed.value).splitlines()) == 1 and str(failed.value).startswith(store.name(impossible) + ": ")
     assert store.read(SEVERAL[0]) and store.read(SEVERAL[1])
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_sweep_without_room_for_threads_ends(home, monkeypatch):
+    def no_room(queue):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(multiprocessing.queues.Queue, "_start_thread", no_room)  # what sends tasks to a worker
+    with pytest.raises(RuntimeError, match="its worker process died"):
+        addrnn.sweep([TINY])
+    assert not multiprocessing.active_children()
 
 
 def test_two_processes_at_once_train_a_run_once(home):

@@ -199,7 +199,7 @@ class Workers(concurrent.futures.ThreadPoolExecutor):
                 1, mp_context=Context(), initializer=_begin, initargs=(self.stop_event, self.progress, self.here.place))
             self.pools.append(self.here.pool)
         try:
-            return self.here.pool.submit(task, *arguments).result()
+            return _result(self.here.pool, self.here.pool.submit(task, *arguments))
         except BrokenProcessPool:
             self.here.pool.shutdown(wait=False)
             self.here.pool = None
@@ -214,6 +214,21 @@ class Workers(concurrent.futures.ThreadPoolExecutor):
         super().shutdown(wait=wait, cancel_futures=cancel_futures)
         for pool in self.pools:
             pool.shutdown(wait=wait)
+
+
+def _result(pool, future):
+    """The result of a pool's future. Raises BrokenProcessPool where nobody is left to bring it.
+
+    A pool's own thread ends without a word where it finds no room for another thread: its futures would wait for ever.
+    """
+    manager = getattr(pool, "_executor_manager_thread", None)
+    while not concurrent.futures.wait([future], timeout=2).done:
+        if manager is not None and not manager.is_alive() and not future.done():
+            for process in list((pool._processes or {}).values()):
+                process.kill()  # else the end of this process would wait for it
+                process.join()
+            raise BrokenProcessPool("its pool's thread has ended")
+    return future.result()
 
 
 def cores():

@@ -148,7 +148,8 @@ def test_a_run_too_big_for_memory_fails_alone_and_the_next_sweep_completes_it(ho
     resource = pytest.importorskip("resource")
     if sys.platform != "linux":
         pytest.skip("only Linux holds a process to RLIMIT_AS")
-    limited = f"""import resource, addrnn
+    limited = f"""import json, resource, sys, addrnn
+addrnn.train(addrnn.Config(**json.loads(sys.argv[1])[1]))  # so that the size is that of a process that can train
 size = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize() + 300 * 2**20
 resource.setrlimit(resource.RLIMIT_AS, (size, resource.RLIM_INFINITY))
 {ORDER}"""
