@@ -9,7 +9,6 @@ import torch
 
 import addrnn
 from addlab.certify import certify, checker, train_on_boxes
-from addlab.certify.training import SURE
 from addlab.engine.terminal import fail, one_line_errors
 
 
@@ -25,7 +24,7 @@ def parser():
     train.add_argument("--model", default="RNN", help="cell: RNN, LSTM or GRU")
     for name, default in dict(layers=1, hidden=64, embedding=32, seed=0, batches=1000).items():
         train.add_argument(f"--{name}", type=int, default=default, metavar="INT")
-    train.add_argument("--lr", type=float, default=5e-3, metavar="FLOAT")
+    train.add_argument("--lr", type=float, default=1e-2, metavar="FLOAT")
     train.add_argument("--save", required=True, metavar="NAME", help="writes NAME.json and NAME.safetensors")
     check = commands.add_parser("check", help="prove certificates again: exit status 0 proved, 1 rejected")
     check.add_argument("files", nargs="+", metavar="NAME.json",
@@ -51,7 +50,7 @@ def train(model, save, batches, lr, **sizes):
         fail("certify", f"--save: got {save!r}, allowed is a NAME in a folder that can be written")
     torch.set_num_threads(1)
     begin = time.perf_counter()
-    certificate = certify(train_on_boxes(addrnn.Adder(config), batches=batches, lr=lr, sure=SURE[config.cell]))
+    certificate = certify(train_on_boxes(addrnn.Adder(config), batches=batches, lr=lr))
     seconds = time.perf_counter() - begin
     if certificate is None:
         print(f"no proof found after {seconds:.0f} s of training; another seed or more --batches may help")

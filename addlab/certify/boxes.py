@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import torch
 
+OPEN, LEAK = 6.0, 2.0**-7  # of a GRU's update gate: what opens it wide, and its slope from there on
 GATES = {"RNN": 1, "GRU": 3, "LSTM": 4}
 
 
@@ -118,6 +119,15 @@ def start_boxes(weights, origins):
     return [Interval(*(weights.dense.new_zeros(2, origins, size))) for size in sizes]
 
 
+def leaky_sigmoid(z):
+    """A sigmoid that passes 1 where it is as good as 1.
+
+    A GRU's unit that keeps its state to the last bit keeps all rounding errors, too, and is not proved. The sigmoid's
+    own gradient would be 0 there, and the gate stay open.
+    """
+    return torch.sigmoid(z) + LEAK * (z - OPEN).relu()
+
+
 def step(cell, from_below, from_state, carried):
     """One layer, one column: (h, what it carries besides: c, h or None). The first two hold all gates side by side."""
     x = from_below.each(lambda end: torch.stack(end.chunk(GATES[cell], 1)))      # [gates, cases, hidden]
@@ -128,7 +138,7 @@ def step(cell, from_below, from_state, carried):
         i, f, o = ((x[k] + u[k]).each(torch.sigmoid) for k in (0, 1, 3))
         c = f * carried + i * (x[2] + u[2]).each(torch.tanh)
         return o * c.each(torch.tanh), c
-    r, z = ((x[k] + u[k]).each(torch.sigmoid) for k in (0, 1))
+    r, z = (x[0] + u[0]).each(torch.sigmoid), (x[1] + u[1]).each(leaky_sigmoid)
     h = blend(z, (x[2] + r * u[2]).each(torch.tanh), carried)
     return h, h
 

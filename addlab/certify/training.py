@@ -16,27 +16,31 @@ from addlab.certify.machines import ADDITION
 
 # On boxes
 
-RAMP = 0.7  # the share of the batches in which the boxes grow to their full size
+RAMP = 0.5  # the share of the batches in which the boxes grow to their full size, if nothing holds them up
+SURE, NARROW = 0.5, 0.2  # they grow while every lead is above the one, and their width below the other
+BACK = 0.98  # else they shrink by this factor in a batch
 ROOM = 2.0**-5  # left at every end of a box of full size: rounding will need some
-WIDTH_COST = 0.1  # of the boxes' width, against the distance between them
+WIDTH_COST = 0.3  # of the boxes' width, against the distance between them
 CELL_COST, CELL_BOUND = 1.0, 1.5  # of an LSTM's c, a GRU's h beyond this bound: else they grow from column to column
 UPDATE_GATE = -3.0  # added to a GRU's bias at the start: a unit that keeps its state keeps all the room left with it
-SURE = {"RNN": 1.5, "GRU": 0.5, "LSTM": 0.5}  # of an adder of each cell: its leads while its boxes grow
 CLIP = 0.1  # of the gradient's norm: boxes that burst would otherwise throw the weights far off
+STEADY = 0.7  # the share of the batches at the full learning rate, before it falls to 0 along a cosine
 
 
-def train_on_boxes(model, machine=ADDITION, batches=1000, lr=5e-3, sure=0.5):
+def train_on_boxes(model, machine=ADDITION, batches=1000, lr=1e-2):
     """Train a network on the worst logits that its boxes allow, in place; returns it.
 
     Two columns at a time, from the boxes that the batch before left, so that what is trained is their fixed point; the
     boxes are shrunk about their middles by a factor that grows to 1 (Gowal et al. 2018, arXiv:1810.12715, ramp the
-    radius alike), and only while every lead is above `sure`. A GRU's update gates are nearly closed at first.
+    radius alike). It goes back where a lead is small or the boxes are wide: width feeds itself, and boxes that grow
+    faster than the weights learn to narrow them burst within a few batches. A GRU's update gates are nearly closed at
+    first.
     """
     cases = Cases(machine)
     if type(model.rnn) is torch.nn.GRU:
         close_update_gates(model.rnn)
     optimizer = torch.optim.Adam(model.parameters(), lr=lr)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, batches)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda batch: falling(batch / batches))
     shrink = 0.0
     with torch.no_grad():
         boxes = first_boxes(Weights.of(model), cases, shrink)
@@ -46,8 +50,9 @@ def train_on_boxes(model, machine=ADDITION, batches=1000, lr=5e-3, sure=0.5):
         for _ in range(2):
             boxes, excess = advance(weights, cases, boxes, shrink, ROOM * shrink)
             loss = loss + cross_entropy(excess, cases.output)
+        widths = torch.stack([relative_width(box) for box in boxes])
         if shrink > 0:
-            loss = loss + WIDTH_COST / shrink * sum(map(relative_width, boxes))
+            loss = loss + WIDTH_COST / shrink * widths.sum()
         if weights.cell != "RNN":
             excesses = [cell_excess(box, len(layer.u)) for box, layer in zip(boxes, weights.layers, strict=True)]
             loss = loss + CELL_COST * sum(excesses)
@@ -56,9 +61,16 @@ def train_on_boxes(model, machine=ADDITION, batches=1000, lr=5e-3, sure=0.5):
         torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP)
         optimizer.step()
         schedule.step()
-        if least_lead(excess.detach(), cases) > sure:
+        if least_lead(excess.detach(), cases) > SURE and widths.max() < NARROW:
             shrink = min(1.0, shrink + 1 / (RAMP * batches))
+        else:
+            shrink *= BACK
     return model
+
+
+def falling(progress):
+    """The learning rate when this much of the training is done, from 0 to 1, as a share of the full one."""
+    return 0.5 * (1 + math.cos(math.pi * max(0.0, progress - STEADY) / (1 - STEADY)))
 
 
 @torch.no_grad()
