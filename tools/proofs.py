@@ -101,11 +101,10 @@ MACHINES = {  # table, units, symbols' embedding
     "add_binary": (weighted_sum(2, 1, 1), 16, 4),
     "add_hexadecimal": (weighted_sum(16, 1, 1), 64, 32),
     "times_3": (weighted_sum(10, 3), 32, 8),
-    "times_7": (weighted_sum(10, 7), 256, 16),  # with 64 or 128 units the boxes stay below their full size
+    "times_7": (weighted_sum(10, 7), 64, 8),
     "remainder_3": (remainder(10, 3), 32, 8),
     "parity": (from_step(2, 1, 2, parity), 8, 2),
-    "remainder_7": (remainder(10, 7), 128, 8),
-    "add_three_numbers": (weighted_sum(10, 1, 1, 1), 96, 4),  # a small embedding: its weights count in the rounding
+    "remainder_7": (remainder(10, 7), 64, 8),
 }
 
 
@@ -125,8 +124,9 @@ def prove_machine(table, hidden, embedding, seed, batches=1000):
     return certify(train_on_boxes(Network(table, hidden=hidden, embedding=embedding, seed=seed), table, batches), table)
 
 
-WIDTHS = (8, 16, 32)
-SMALL_MACHINES = {"times 2": weighted_sum(10, 2), "times 3": weighted_sum(10, 3), "remainder by 3": remainder(10, 3)}
+WIDTHS = (8, 16, 32, 64)
+SMALL_MACHINES = {"times 2": weighted_sum(10, 2), "times 3": weighted_sum(10, 3), "times 7": weighted_sum(10, 7),
+                  "remainder by 3": remainder(10, 3), "remainder by 7": remainder(10, 7)}
 
 
 def machines():

@@ -5,6 +5,7 @@ cross-entropy of the worst logits that the boxes allow. `train_starts` is for a 
 single columns, for many random starts at once, since at that size not every start succeeds.
 """
 
+import copy
 import math
 
 import numpy as np
@@ -18,7 +19,7 @@ from addlab.certify.machines import ADDITION
 
 RAMP = 0.5  # the share of the batches in which the boxes grow to their full size, if nothing holds them up
 SURE, NARROW = 0.5, 0.2  # they grow while every lead is above the one, and their width below the other
-BACK = 0.98  # else they shrink by this factor in a batch
+BURST, BACK = 0.4, 0.9  # a width above the one is a burst: back to when they were narrow, smaller by the other
 ROOM = 2.0**-5  # left at every end of a box of full size: rounding will need some
 WIDTH_COST = 0.3  # of the boxes' width, against the distance between them
 CELL_COST, CELL_BOUND = 1.0, 1.5  # of an LSTM's c, a GRU's h beyond this bound: else they grow from column to column
@@ -32,9 +33,8 @@ def train_on_boxes(model, machine=ADDITION, batches=1000, lr=1e-2):
 
     Two columns at a time, from the boxes that the batch before left, so that what is trained is their fixed point; the
     boxes are shrunk about their middles by a factor that grows to 1 (Gowal et al. 2018, arXiv:1810.12715, ramp the
-    radius alike). It goes back where a lead is small or the boxes are wide: width feeds itself, and boxes that grow
-    faster than the weights learn to narrow them burst within a few batches. A GRU's update gates are nearly closed at
-    first.
+    radius alike). They wait where a lead is small or they are wide. Width feeds itself, so boxes may still burst within
+    a few batches; then all goes back to where they last were narrow. A GRU's update gates are nearly closed at first.
     """
     cases = Cases(machine)
     if type(model.rnn) is torch.nn.GRU:
@@ -62,8 +62,11 @@ def train_on_boxes(model, machine=ADDITION, batches=1000, lr=1e-2):
         optimizer.step()
         schedule.step()
         if least_lead(excess.detach(), cases) > SURE and widths.max() < NARROW:
+            kept = boxes, copy.deepcopy(model.state_dict())
             shrink = min(1.0, shrink + 1 / (RAMP * batches))
-        else:
+        elif widths.max() > BURST:
+            boxes, weights = kept
+            model.load_state_dict(weights)
             shrink *= BACK
     return model
 
