@@ -254,7 +254,10 @@ def sweep(configs, executor=None):
     runs = {config: store.read(config) for config in dict.fromkeys(configs)}
     missing = [config for config in runs if runs[config] is None]
     if missing:
-        workers.train_all(sorted(missing, key=workers.work, reverse=True), store, Training, executor)
+        try:
+            workers.train_all(sorted(missing, key=workers.work, reverse=True), store, Training, executor)
+        except KeyboardInterrupt as stop:
+            raise stop.with_traceback(None) from None  # it says what is kept; the calls that led there say no more
         runs |= {config: store.read(config) for config in missing}
     return [runs[config] for config in configs]
 
