@@ -103,6 +103,7 @@ def test_experiments_are_lists_of_different_configs():
 
 # The records that are shipped
 
+@pytest.fixture(scope="module")
 def shipped():
     """(config, run) of each record of the report."""
     store = Store(ROOT / "records" / "runs", addrnn.Adder)
@@ -110,9 +111,9 @@ def shipped():
     return [(config, run) for config in every if (run := store.read(config))]
 
 
-def test_a_recorded_model_scores_its_test_sums_as_it_does_the_next_batch():
+def test_a_recorded_model_scores_its_test_sums_as_it_does_the_next_batch(shipped):
     """Both are fresh random sums, but for chains; an evaluation far from its batch was none of that model."""
-    for config, run in shipped():
+    for config, run in shipped:
         if config.chains:
             continue
         for done, tested in zip(run.eval_batch, run.accuracy, strict=True):
@@ -124,9 +125,9 @@ def test_a_recorded_model_scores_its_test_sums_as_it_does_the_next_batch():
                 assert abs(tested - fresh) <= 5 * noise, (config, done, tested, fresh)
 
 
-def test_shipped_weights_score_what_their_record_says():
+def test_shipped_weights_score_what_their_record_says(shipped):
     checked = 0
-    for config, run in shipped():
+    for config, run in shipped:
         if run.model and run.eval_batch[-1:] == [len(run.loss)] and config.digit_len <= 100:
             found = addrnn.evaluate(run.model, *addrnn.sample(config.test_batch_size, config.digit_len,
                                                               addrnn.streams(config.seed)[2]))

@@ -65,8 +65,8 @@ def train_on_boxes(model, machine=ADDITION, batches=1000, lr=1e-2):
             kept = boxes, copy.deepcopy(model.state_dict())
             shrink = min(1.0, shrink + 1 / (RAMP * batches))
         elif widths.max() > BURST:
-            boxes, weights = kept
-            model.load_state_dict(weights)
+            boxes, parameters = kept
+            model.load_state_dict(parameters)
             shrink *= BACK
     return model
 

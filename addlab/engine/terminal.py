@@ -99,6 +99,6 @@ class Line:
 
 def interrupt(kept=""):
     """A KeyboardInterrupt that says what is kept. A notebook shows this one line, not the calls that led to it."""
-    stop = KeyboardInterrupt(kept) if kept else KeyboardInterrupt()
+    stop = KeyboardInterrupt(kept)
     stop._render_traceback_ = lambda: [f"KeyboardInterrupt: {kept or 'stopped'}"]
     return stop

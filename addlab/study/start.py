@@ -146,13 +146,13 @@ def plan():
         return [(config, remedy) for config in settings for remedy in remedies]
 
     short = dict(digit_len=(10, 100, 1000), batches=300)
-    runs = [*each(configs([0], **short)), *each(configs([0], **short), ["learned"]),
-            *each(configs([0], digit_len=5000, batches=300), ["tenth", "lead"]),
-            *each(configs([1, 2, 3], **short)),
-            *each(configs([0], digit_len=1000, cell=("GRU", "LSTM"), batches=300), ["tenth"]),
-            *each(configs(range(4), digit_len=5000, layers=(3, 4, 2), batches=300), ["tenth"]),
-            *each(configs([0], digit_len=5000, batches=300), ["none"])]
-    return list(dict.fromkeys(runs))  # a seed that is asked for twice counts once
+    wanted = [*each(configs([0], **short)), *each(configs([0], **short), ["learned"]),
+              *each(configs([0], digit_len=5000, batches=300), ["tenth", "lead"]),
+              *each(configs([1, 2, 3], **short)),
+              *each(configs([0], digit_len=1000, cell=("GRU", "LSTM"), batches=300), ["tenth"]),
+              *each(configs(range(4), digit_len=5000, layers=(3, 4, 2), batches=300), ["tenth"]),
+              *each(configs([0], digit_len=5000, batches=300), ["none"])]
+    return list(dict.fromkeys(wanted))  # a seed that is asked for twice counts once
 
 
 def path():
