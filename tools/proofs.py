@@ -100,6 +100,7 @@ MACHINES = {  # table, units, symbols' embedding
     "subtract": (weighted_sum(10, 1, -1), 64, 8),
     "add_binary": (weighted_sum(2, 1, 1), 16, 4),
     "add_hexadecimal": (weighted_sum(16, 1, 1), 64, 32),
+    "add_three_numbers": (weighted_sum(10, 1, 1, 1), 96, 16),
     "times_3": (weighted_sum(10, 3), 32, 8),
     "times_7": (weighted_sum(10, 7), 64, 8),
     "remainder_3": (remainder(10, 3), 32, 8),

@@ -106,7 +106,7 @@ def settle(weights, cases, room):
         boxes = after
         if moved < room / 16 or least_lead(excess, cases) < 0:
             break
-    grid = room / 4
+    grid = room / 16  # where hundreds of entries add up, rounding would else use up the room
     boxes = [Interval((box.low / grid).floor() * grid, (box.high / grid).ceil() * grid) for box in boxes]
     after, excess = advance(weights, cases, boxes)
     if not all(box.contains(box_after) for box, box_after in zip(boxes, after, strict=True)):

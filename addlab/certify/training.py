@@ -20,7 +20,7 @@ from addlab.certify.machines import ADDITION
 RAMP = 0.5  # the share of the batches in which the boxes grow to their full size, if nothing holds them up
 SURE, NARROW = 0.5, 0.2  # they grow while every lead is above the one, and their width below the other
 BURST, BACK = 0.4, 0.9  # a width above the one is a burst: back to when they were narrow, smaller by the other
-ROOM = 2.0**-5  # left at every end of a box of full size: rounding will need some
+ROOM = 2.0**-4  # left at every end of a box of full size: rounding will need some
 WIDTH_COST = 0.3  # of the boxes' width, against the distance between them
 CELL_COST, CELL_BOUND = 1.0, 1.5  # of an LSTM's c, a GRU's h beyond this bound: else they grow from column to column
 UPDATE_GATE = -3.0  # added to a GRU's bias at the start: a unit that keeps its state keeps all the room left with it
