@@ -121,7 +121,7 @@ def median(values):
 def reached(runs, measure):
     """The median batch of some runs by a measure, in words; "more than 300" where most runs of 300 end before it."""
     batch = measures.median(measures.by_seed(runs, measure))
-    return batches(batch) if batch != math.inf else f"more than {measures.horizon([runs])}"
+    return batches(batch) if batch != math.inf else f"more than {min(measures.horizons([runs]).values())}"
 
 
 def final(runs, within=None):

@@ -96,15 +96,19 @@ def by_seed(group, measure, **options):
     return {run.config.seed: measure(run, **options) for run in group}
 
 
-def horizon(groups):
-    """The number of batches that all these runs were meant to have: what comes later is not compared."""
-    return min((run.config.batches for group in groups for run in group), default=0)
+def horizons(groups):
+    """{seed: the batches that all its runs in these groups were meant to have}: what comes later is not compared."""
+    found = {}
+    for run in itertools.chain(*groups):
+        found[run.config.seed] = min(run.config.batches, found.get(run.config.seed, run.config.batches))
+    return found
 
 
 def times(groups, measure):
-    """{setting: {seed: batches}} of {setting: group}, all within the batches that all of them have."""
-    within = horizon(groups.values())
-    return {setting: by_seed(group, measure, within=within) for setting, group in groups.items()}
+    """{setting: {seed: batches}} of {setting: group}, a seed within the batches that all its runs have."""
+    within = horizons(groups.values())
+    return {setting: {run.config.seed: measure(run, within=within[run.config.seed]) for run in group}
+            for setting, group in groups.items()}
 
 
 def median(values):

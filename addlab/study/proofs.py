@@ -221,10 +221,11 @@ def machines_figure(rows, name):
         machine, hidden = names[place[0]][1], widths[place[1]]
         found = [row["margin"] is not None for row in rows if (row["machine"], row["hidden"]) == (machine, hidden)]
         counts[place] = sum(found) / max(1, len(found))
-        plots.note(ax, f"{sum(found)} of {len(found)}", place[1], place[0], ha="center")
-    ax.imshow(counts, cmap="Blues", vmin=0, vmax=2.5, aspect="auto")
-    ax.set_xticks(range(len(widths)), widths)
-    ax.set_yticks(range(len(names)), [f"{machine}: {states} states" for states, machine in names])
+        ax.text(place[1] + 0.5, place[0] + 0.5, f"{sum(found)} of {len(found)}", ha="center", va="center", fontsize=9)
+    ax.pcolormesh(counts, cmap="Blues", vmin=0, vmax=2.5)
+    ax.set_xticks(np.arange(len(widths)) + 0.5, widths)
+    ax.set_yticks(np.arange(len(names)) + 0.5, [f"{machine}: {states} states" for states, machine in names])
+    ax.invert_yaxis()
     ax.grid(visible=False)
     plots.axis(ax, "", "hidden units", "")
     return plots.save(fig, name, "Seeds proved, of those trained: one layer of tanh units, 1000 batches on its boxes.")
