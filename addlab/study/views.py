@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import math
+from collections import Counter
 
 import numpy as np
 from IPython.display import Markdown
@@ -37,11 +38,13 @@ def names_of(kind, values):
 
 def seeds_behind(kind, groups):
     """One sentence: how many seeds there are of each setting, and for how many batches."""
-    counts = {}
+    behind = {}
     for value, runs in groups.items():
-        counts.setdefault((len(runs), min(run.config.batches for run in runs)), []).append(plots.name(kind, value))
-    words = [f"{claims.listing(names)}: {n} seed{'s' * (n != 1)} of {batches} batches"
-             for (n, batches), names in counts.items()]
+        lengths = Counter(run.config.batches for run in runs)
+        behind.setdefault(tuple(sorted(lengths.items(), reverse=True)), []).append(plots.name(kind, value))
+    words = [f"{claims.listing(names)}: "
+             + claims.listing([f"{n} seed{'s' * (n != 1)} of {batches} batches" for batches, n in lengths])
+             for lengths, names in behind.items()]
     return Markdown(f"From records: {'; '.join(words) or 'none yet'}.")
 
 
