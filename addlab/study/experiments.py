@@ -86,6 +86,7 @@ WEIGHTS = frozenset(
     + EXPERIMENTS["half-trained"]                                             # 02: the start state
     + configs(FIRST, digit_len=5000, layers=LAYERS, batches=300)              # 02, 03: the same
     + EXPERIMENTS["1000-cells"] + EXPERIMENTS["1000-cells-more"]              # 04: the start state
+    + EXPERIMENTS["5000-cells"]                                               # 04: the same
     + [config for config in EXPERIMENTS["rates"] if config.seed < 3]          # 05: how far the weights went
 )
 
