@@ -69,7 +69,6 @@ def test_what_comes_after_the_horizon_is_not_looked_at():
     assert measures.final_loss(run, within=200) == 2.0 and measures.final_loss(run) == pytest.approx(0.01)
 
 
-
 def test_a_seed_is_compared_as_far_as_all_its_runs_go():
     """One seed was trained longer than another: its late batches count, but where its rival has none."""
     groups = {"long": [planted(450, seed=0, batches=500), planted(450, seed=1, batches=500)],
