@@ -256,10 +256,11 @@ def quiet_place(ax, y, text):
     return min(inside, key=covered)  # the first of equals
 
 
-def dots(ax, rows, never, colours=None):
+def dots(ax, rows, never, colours=None, late=None):
     """A row of dots for each setting, one for each seed, its median as a bar; top row first.
 
     rows: {name: values}, inf where the event never came: these are drawn at x = `never`, as open triangles.
+    late: what the triangles are called, by default "not within `never`".
     """
     for y, (key, values) in enumerate(rows.items()):
         paint = colours[key] if colours else INK
@@ -274,8 +275,8 @@ def dots(ax, rows, never, colours=None):
             middle = min(float(np.median(values)), never)
             ax.plot([middle, middle], [y - 0.36, y + 0.36], color=paint, linewidth=3, zorder=1.5)
     if not all(np.isfinite(values).all() for values in rows.values()):
-        ax.annotate(f"▷ not within {never}", (1, 1), (0, 2), xycoords="axes fraction", textcoords="offset points",
-                    ha="right", va="bottom", fontsize=9, color="#555555", style="italic")
+        ax.annotate(f"▷ {late or f'not within {never}'}", (1, 1), (0, 2), xycoords="axes fraction",
+                    textcoords="offset points", ha="right", va="bottom", fontsize=9, color="#555555", style="italic")
     ax.set_yticks(range(len(rows)), list(rows))
     ax.set_ylim(len(rows) - 0.4, -0.6)
     ax.grid(visible=False, axis="y")

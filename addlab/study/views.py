@@ -99,9 +99,9 @@ def arrivals(kind, panels, title, name, caption="", names=None):
         wide = max(reached) > 10 * min(reached)
         plots.axis(ax, panel, "batch", log="x" * wide, xlim=(0.8 * min(reached) * wide, 1.3 * max(reached)))
         plots.dots(ax, {names_here[value]: list(values.values()) for value, values in times.items()},
-                   round(1.2 * max(reached)), {names_here[value]: plots.colour(kind, value) for value in times})
-        for text in ax.texts:  # runs differ in length, so no number would be right
-            text.set_text("▷ not within the run" if len(panels) < 3 else "▷ later")
+                   round(1.2 * max(reached)), {names_here[value]: plots.colour(kind, value) for value in times},
+                   # Runs differ in length, so no number would be right.
+                   late="not within the run" if len(panels) < 3 else "later")
     return plots.save(fig, name, caption)
 
 
