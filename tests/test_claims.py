@@ -47,6 +47,20 @@ def test_what_most_runs_do_not_reach_takes_more_than_they_have():
     assert claims.reached(wrong, accuracy) == "more than 300" and claims.reached([], accuracy) == "-"
 
 
+def test_a_pair_has_a_ratio_only_where_the_runs_bound_it():
+    def group(*rises):
+        return [Run(Config(seed=seed, batches=300), batch_accuracy=[0.0] * batch + [1.0] * (300 - batch))
+                for seed, batch in enumerate(rises)]
+
+    accuracy = Measure("accuracy", 0.99)
+    # The running mean adds ten batches: medians of all seeds, and of the draws that differ most. A seed that never gets
+    # there has draws of its own, which have no bound.
+    for late, ratio in (140, f"{75 / 140:.2f} ({70 / 150:.2f} to {80 / 140:.2f})"), (300, "-"):
+        groups = {"quick": group(60, 65, 70), "slow": group(130, 130, late)}
+        row = claims.pairs(groups, [("quick", "slow")], [accuracy], accuracy).data.splitlines()[-1]
+        assert row.split(" | ")[3] == ratio
+
+
 def test_numbers_in_words():
     assert claims.median({0: 1, 1: float("inf"), 2: float("inf")}) == "never" and claims.median({}) == "-"
     assert claims.interval(0.7, 0.66, 0.75) == "0.70 (0.66 to 0.75)"

@@ -154,7 +154,7 @@ def pairs(groups, pairs, by, main, names=None):
         times = measures.times({a: groups[a], b: groups[b]}, main)
         ratio = measures.ratio(times[a], times[b])
         rows.append([" before ".join(str(names[x] if names else x) for x in (a, b)), share(found[main]),
-                     f"**{judge(found[main])}**", interval(*ratio) if 0 < ratio[0] < math.inf else "-",
+                     f"**{judge(found[main])}**", interval(*ratio) if 0 < ratio[1] and ratio[2] < math.inf else "-",
                      f"{measures.improvement(times[a], times[b])[0]:.0%}", flips(found, main)])
     return table(["", "so in", "verdict", "ratio of batches", "chance to be first", "by other measures"], rows)
 
