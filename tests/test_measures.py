@@ -78,6 +78,16 @@ def test_a_seed_is_compared_as_far_as_all_its_runs_go():
     assert found["long"][1] == found["short"][1] == math.inf
 
 
+def test_a_setting_is_not_behind_because_its_seeds_are_slow_ones():
+    """5000 digits are sooner than 1000 in each of the seeds that both have, which are later than the others."""
+    loss = Measure("loss", 0.1)
+    groups = {"many": [planted(100 + 20 * seed, seed) for seed in range(10)],
+              "few": [planted(95 + 20 * seed, seed) for seed in (6, 8, 9)]}
+    found = measures.times(groups, loss)
+    assert list(found["many"]) == list(found["few"]) == [6, 8, 9] and measures.ratio(found["few"], found["many"])[0] < 1
+    assert measures.earliest({name: measures.by_seed(group, loss) for name, group in groups.items()}) == "few"
+
+
 def test_a_diverged_run_has_no_final_loss_but_keeps_what_it_reached_before():
     run = planted(100)
     run.loss, run.diverged = [*run.loss[:150], math.nan], True

@@ -105,10 +105,19 @@ def horizons(groups):
 
 
 def times(groups, measure):
-    """{setting: {seed: batches}} of {setting: group}, a seed within the batches that all its runs have."""
+    """{setting: {seed: batches}} of {setting: group}, to be compared: of the seeds that all settings have.
+
+    A seed is looked at within the batches that all its runs have.
+    """
     within = horizons(groups.values())
-    return {setting: {run.config.seed: measure(run, within=within[run.config.seed]) for run in group}
-            for setting, group in groups.items()}
+    return common({setting: {run.config.seed: measure(run, within=within[run.config.seed]) for run in group}
+                   for setting, group in groups.items()})
+
+
+def common(times):
+    """{setting: {seed: batches}} of the seeds that all settings have: none is ahead by the luck of its seeds."""
+    seeds = shared(list(times.values()))
+    return {setting: {seed: values[seed] for seed in seeds} for setting, values in times.items()}
 
 
 def median(values):
@@ -117,7 +126,8 @@ def median(values):
 
 
 def earliest(times):
-    """The setting with the lowest median of {setting: {seed: batches}}; the first of equals."""
+    """The setting with the lowest median of {setting: {seed: batches}}, over common seeds; the first of equals."""
+    times = common(times)
     return min(times, key=lambda setting: median(times[setting]))
 
 
