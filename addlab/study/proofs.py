@@ -90,8 +90,8 @@ def boxes_figure(certificate, name):
     axes[0].margins(0.22)
     plots.axis(axes[0], "Both boxes, 200 steps", f"entry {x} of u", f"entry {y} of u")
     return plots.save(fig, name, "Of the directions in which the boxes extend, the two in which they lie furthest "
-                      "apart. Left: a line from a place in each box to the middle of where that column leads. Right: a "
-                      "frame around all that arrives there from anywhere in a box, in the colour of that box.")
+                      "apart. A line goes from a place in each box to the middle of where that column leads. A frame "
+                      "goes around all that arrives there from anywhere in a box, in the colour of that box.")
 
 
 def widths_figure(certificate, name, columns=30):
@@ -205,8 +205,8 @@ def starts_figure(rows, name):
     axes[0].set_ylim(len(kinds) - 0.5, -0.5)
     plots.axis(axes[0], "Share of random starts proved", "", xlim=(0, 1.05))
     plots.axis(axes[1], "Where the latch flips", "a + b in the first column", xlim=(0, 18))
-    return plots.save(fig, name, "Left: the dot is the share, the bar its 95 % interval (Wilson). Right: one mark a "
-                      "start, a blue dot where it was proved, a red cross where not. The latch belongs in the band.")
+    return plots.save(fig, name, "Shares come with their 95 % interval (Wilson). Latches: one mark a start, a blue dot "
+                      "where it was proved, a red cross where not. The latch belongs in the band.")
 
 
 # Other machines, and data
