@@ -1,16 +1,19 @@
 PYTHON ?= python3.11
 VENV = .venv
-RUN = OMP_NUM_THREADS=1 $(VENV)/bin/python
-READY = $(VENV)/.ready
+HERE := $(shell printf '%s' '$(subst ','\'',$(CURDIR))' | cksum | tr ' ' -)
+READY = $(VENV)/.ready-$(HERE)
+RUN = PYTHONPATH="$$PWD" OMP_NUM_THREADS=1 $(VENV)/bin/python
+WORKERS ?= 2
 
 .PHONY: report test lab bench retrain verify torture clean
 
+# make report BOOK=notebooks/mine.ipynb gives the pages of one notebook alone.
 report: $(READY)
-	$(RUN) -m tools.report
+	$(RUN) -m tools.report $(if $(BOOK),'$(BOOK)')
 
 test: $(READY)
 	$(RUN) -m ruff check .
-	$(RUN) -m pytest
+	$(RUN) -m pytest -n $(WORKERS) --dist loadgroup
 
 # What is tried here leaves the shipped records and figures alone: it writes to lab/, or where ADDRNN_HOME says.
 # PORT=9000 chooses a port, BROWSER=no opens no browser.
@@ -18,12 +21,11 @@ lab: $(READY)
 	@echo '$(PORT)' | grep -Eqx '[0-9]{0,5}' && [ '0$(PORT)' -le 65535 ] || \
 	 { echo "addrnn: PORT: got $(PORT), allowed is a whole number up to 65535" >&2; exit 2; }
 	@$(VENV)/bin/jupyter trust notebooks/*.ipynb  # else JupyterLab shows no SVG before a cell is run
-	@mkdir -p lab && cp -R records lab/
-	ADDRNN_HOME=$${ADDRNN_HOME:-$(CURDIR)/lab} $(VENV)/bin/jupyter lab --notebook-dir notebooks \
+	ADDRNN_HOME=$${ADDRNN_HOME:-"$$PWD/lab"} PYTHONPATH="$$PWD" $(VENV)/bin/jupyter lab \
 	 $(if $(PORT),--port $(PORT)) $(if $(filter no,$(BROWSER)),--no-browser) $(if $(filter 0,$(shell id -u)),--allow-root)
 
 bench: $(READY)
-	$(VENV)/bin/python -m tools.bench
+	PYTHONPATH="$$PWD" $(VENV)/bin/python -m tools.bench
 
 retrain: $(READY)
 	$(RUN) -m tools.retrain
@@ -34,13 +36,14 @@ verify: $(READY)
 torture: $(READY)
 	$(RUN) -m pytest tests/long
 
-clean:
-	rm -rf report lab build .pytest_cache .ruff_cache .hypothesis *.egg-info __pycache__ */__pycache__
+clean:  # not lab/, which is yours
+	rm -rf report build .pytest_cache .ruff_cache .hypothesis *.egg-info __pycache__ */__pycache__ */*/__pycache__
 
-# The one place that installs: again whenever the dependencies change.
-$(READY): pyproject.toml
+# The one place that installs: again whenever the dependencies change, or this folder is a copy of another.
+$(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
 	 { echo "addrnn: Python 3.11 to 3.13 is needed, $(PYTHON) is not one; try: make PYTHON=python3.12 ..." >&2; exit 2; }
-	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python -m pip install --quiet --editable '.[test,cluster]'
+	@echo "addrnn: installing into $(VENV), once: two to four minutes"
+	$(PYTHON) -m venv --clear $(VENV)
+	$(VENV)/bin/python -m pip install --constraint constraints.txt --editable '.[report,lab,cluster,test]'
 	@touch $@

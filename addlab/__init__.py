@@ -1,5 +1,1 @@
-"""All that addrnn.py stands on (engine), and that stands on it (study, certify)."""
-
-from addlab.engine import terminal
-
-terminal.begin()
+"""What addrnn.py may stand on (engine, records, workers, command), and what stands on it (study, certify, article)."""

@@ -5,7 +5,6 @@ import threading
 
 import pytest
 
-from addlab.engine.store import Run
 from addlab.study import claims
 from addlab.study.measures import Measure
 from addrnn import Config

@@ -12,7 +12,7 @@ from conftest import ROOT
 from safetensors.torch import save_file
 
 import addrnn
-from addrnn import main
+from addlab.command import main
 
 QUICK = ["--digit_len", "3", "--epoch", "20", "--eval_every", "10", "--batch_size", "20", "--test_batch_size", "20"]
 

@@ -9,6 +9,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 import addrnn
+from addlab import engine
+from addlab.inputs import as_list, to_digits, to_text
 
 
 def integer(digits):
@@ -58,21 +60,21 @@ def test_chains_cover_their_share_of_pairs_and_keep_sums_right():
 
 @given(st.integers(0, 10**50), st.integers(0, 5))
 def test_digits_of_ints_and_strings_agree(number, zeros):
-    digits = addrnn.to_digits(number)
+    digits = to_digits(number)
     assert integer(digits) == number
-    assert np.array_equal(digits, addrnn.to_digits("0" * zeros + str(number)))
-    assert addrnn.to_text(digits) == str(number)
+    assert np.array_equal(digits, to_digits("0" * zeros + str(number)))
+    assert to_text(digits) == str(number)
 
 
 def test_digits_beyond_pythons_limit():
-    assert addrnn.to_digits(10**20_000 - 1).tolist() == [9] * 20_000
-    assert addrnn.to_text(addrnn.to_digits("7" * 20_000)) == fmpz("7" * 20_000).str()
+    assert to_digits(10**20_000 - 1).tolist() == [9] * 20_000
+    assert to_text(to_digits("7" * 20_000)) == fmpz("7" * 20_000).str()
 
 
 @pytest.mark.parametrize("bad", [-1, "-1", "12a", "", " 1", "1_0", "١", 1.0, None, True, "+1"])
 def test_what_is_no_number_is_refused_in_one_line(bad):
     with pytest.raises(ValueError, match=r"^number to add \(--add\): got .*, allowed is [^\n]*$"):
-        addrnn.to_digits(bad)
+        to_digits(bad)
 
 
 def test_the_worked_carry_of_the_docstring():
@@ -96,21 +98,20 @@ def test_drawing_a_batch_of_5000_digits_takes_well_under_a_tenth_of_its_gradient
         begin = time.perf_counter()
         action()
         return time.perf_counter() - begin
-    gradients = addrnn.bptt.BPTT(model).gradients
-    gradients(*(digits[:2, :2] for digits in batch))  # compiles
+    engine.gradients(model, *(digits[:2, :2] for digits in batch))  # compiles
     draws = [seconds(lambda: addrnn.sample(200, 5000, np.random.default_rng(0))) for _ in range(3)]
-    assert min(draws) < seconds(lambda: gradients(*batch)) / 10
+    assert min(draws) < seconds(lambda: engine.gradients(model, *batch)) / 10
 
 
 @pytest.mark.parametrize(("given", "values"), [
     ([0, 1], [0, 1]), ((1,), [1]), (range(3), [0, 1, 2]), (np.arange(2), [0, 1]), ("[0, 1]", [0, 1]),
     ("[1e-3, 1e-2]", [1e-3, 1e-2]), (["1e-3"], [1e-3]), ("['RNN', \"GRU\"]", ["RNN", "GRU"]), ("[RNN]", ["RNN"])])
 def test_lists_are_read_as_papermill_yaml_and_python_hand_them_over(given, values):
-    found = addrnn.as_list(given, "seeds")
+    found = as_list(given, "seeds")
     assert found == values and all(type(a) is type(b) for a, b in zip(found, values, strict=True))
 
 
 @pytest.mark.parametrize("given", ["1, 2", 5, "", "[]", [], "RNN", None, {0: 1}, "[1,]"])
 def test_what_is_no_list_is_refused_in_one_line(given):
     with pytest.raises(ValueError, match=r"^seeds: got .*, allowed is a list of values, like \[0, 1\]$"):
-        addrnn.as_list(given, "seeds")
+        as_list(given, "seeds")

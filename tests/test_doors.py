@@ -17,6 +17,7 @@ from packaging.specifiers import SpecifierSet
 from test_command import call, refused
 
 import addrnn
+from addlab import files, inputs, workers
 
 ENDLESS = ["--digit_len", "3", "--batch_size", "20", "--test_batch_size", "20", "--epoch", str(10**9)]
 HUGE = 10**12
@@ -63,7 +64,7 @@ MODEL = addrnn.Adder(addrnn.Config(layers=1, hidden=4, embedding=2))
     lambda: addrnn.test4([0]), lambda: addrnn.test4(["fast"]), lambda: addrnn.test4(seeds=[0, -1]),
     lambda: MODEL.add(-1, 1), lambda: MODEL.add(1, "x"), lambda: MODEL.add(1.5, 1), lambda: MODEL.add(True, 1),
     lambda: MODEL.add(1, ""), lambda: MODEL.add("9" * 10000 + ".", 1), lambda: addrnn.Adder.load("no such file"),
-    lambda: addrnn.Adder.load("."), lambda: addrnn.as_list("1, 2", "seeds")])
+    lambda: addrnn.Adder.load("."), lambda: inputs.as_list("1, 2", "seeds")])
 def test_python_refuses_before_it_trains(call, untrained):
     with pytest.raises(ValueError, match=r"^[^\n]+: got [^\n]{1,200}, [^\n]*allowed is [^\n]+$"):
         call()
@@ -76,8 +77,8 @@ def untrained(home, monkeypatch):
     def fail(*arguments, **options):
         raise AssertionError("training has begun")
 
-    monkeypatch.setattr(addrnn.workers, "train_all", fail)
-    monkeypatch.setattr(addrnn.Training, "steps", fail)
+    monkeypatch.setattr(workers, "train_all", fail)
+    monkeypatch.setattr(addrnn.Training, "step", fail)
     return home
 
 
@@ -154,6 +155,7 @@ def test_seconds_between_checkpoints_are_refused_in_one_line(value, home, monkey
 
 def test_a_script_needs_no_guard(home, tmp_path):
     (tmp_path / "script.py").write_text("""import addrnn
+from addlab import files, inputs, workers
 print("begun")
 small = dict(digit_len=2, layers=1, batches=2, batch_size=2, hidden=4, embedding=2)
 print([run.model.add(1, 2) >= 0 for run in addrnn.sweep(addrnn.Config(seed=seed, **small) for seed in range(2))])
@@ -167,6 +169,7 @@ def test_a_users_own_modules_shadow_none_of_ours(home, tmp_path):
     for name in ("runs", "store", "workers", "study", "plots", "command", "report", "verdicts", "bptt", "checker"):
         (tmp_path / f"{name}.py").write_text("raise SystemExit('the wrong module')")
     (tmp_path / "script.py").write_text("""import addrnn
+from addlab import files, inputs, workers
 from addlab import certify
 from addlab.study import claims, experiments, plots
 print(addrnn.sweep([addrnn.Config(digit_len=2, layers=1, batches=2, batch_size=2)])[0].done)

@@ -42,7 +42,7 @@ def test_the_plan_has_all_seeds_of_the_originals_comparisons():
 
 
 def test_of_runs_that_differ_in_batches_alone_the_longest_is_shown(home):
-    store = Store(home / "records" / "runs", addrnn.Adder)
+    store = addrnn.store()
     tiny = dict(digit_len=3, batch_size=5, test_batch_size=5, hidden=4, embedding=2, layers=1)
     for batches in (4, 8):
         store.write(addrnn.train(Config(**tiny, batches=batches)))

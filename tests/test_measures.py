@@ -6,7 +6,6 @@ import math
 import numpy as np
 import pytest
 
-from addlab.engine.store import Run
 from addlab.study import measures
 from addlab.study.measures import Measure
 from addrnn import Config

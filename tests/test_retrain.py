@@ -7,8 +7,8 @@ import pytest
 from conftest import ROOT
 
 import addrnn
-from addlab.engine import workers
-from addlab.engine.store import Store
+from addlab import workers
+from addlab.records import Store
 from addlab.study.experiments import EXPERIMENTS, keeps_weights
 from addrnn import Config
 from tools import retrain
@@ -22,7 +22,7 @@ def tiny(home, monkeypatch):
     monkeypatch.setattr(retrain, "EXPERIMENTS", {"one": TINY[:2], "two": TINY[1:]})
     monkeypatch.setattr(retrain, "keeps_weights", lambda config: config.seed == 1)
     monkeypatch.setattr(workers, "Workers", InThisProcess)  # seconds less
-    return Store(home / "records" / "runs", addrnn.Adder)
+    return addrnn.store()
 
 
 class InThisProcess(ThreadPoolExecutor):
@@ -106,7 +106,7 @@ def test_experiments_are_lists_of_different_configs():
 @pytest.fixture(scope="module")
 def shipped():
     """(config, run) of each record of the report."""
-    store = Store(ROOT / "records" / "runs", addrnn.Adder)
+    store = addrnn.store()
     every = dict.fromkeys(config for configs in EXPERIMENTS.values() for config in configs)
     return [(config, run) for config in every if (run := store.read(config))]
 

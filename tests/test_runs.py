@@ -18,8 +18,8 @@ import pytest
 import torch
 
 import addrnn
-from addlab.engine.store import Store, record_of, seal_of, tensor_bytes
-from addlab.engine.workers import cores
+from addlab.records import record_of, seal_of, tensor_bytes
+from addlab.devices import cores
 
 TINY = addrnn.Config(digit_len=3, layers=1, batches=30, eval_every=10, batch_size=20, test_batch_size=20, hidden=8,
                      embedding=4)
@@ -36,14 +36,14 @@ def same(one, two):
 def begun(config, batches):
     """A training after some batches."""
     training = addrnn.Training(config)
-    for _ in zip(range(batches), training.steps(), strict=False):
-        pass
+    for _ in range(batches):
+        training.step()
     return training
 
 
 @pytest.fixture
 def store(home):
-    store = Store(home / "records" / "runs", addrnn.Adder)
+    store = addrnn.store()
     store.make_ready([TINY])
     return store
 
@@ -101,8 +101,8 @@ def test_resumed_run_equals_uninterrupted_run(store, cell, at):
     second = addrnn.Training(config)
     store.load_checkpoint(second)
     assert len(second.run.loss) == at
-    for _ in second.steps():
-        pass
+    while not second.run.done:
+        second.step()
     assert same(second.run, addrnn.train(config))
 
 
@@ -126,7 +126,7 @@ def test_a_run_that_fails_is_named_and_the_others_go_on(home):
     impossible = dataclasses.replace(TINY, batch_size=10**12)
     with pytest.raises(RuntimeError) as failed:
         addrnn.sweep([SEVERAL[0], impossible, SEVERAL[1]])
-    store = Store(home / "records" / "runs", addrnn.Adder)
+    store = addrnn.store()
     assert len(str(failed.value).splitlines()) == 1 and str(failed.value).startswith(store.name(impossible) + ": ")
     assert store.read(SEVERAL[0]) and store.read(SEVERAL[1])
 
@@ -275,8 +275,8 @@ def test_a_checkpoint_not_to_be_believed_is_named_and_the_run_starts_anew(store,
     fresh = addrnn.Training(TINY)
     with pytest.warns(UserWarning, match=r"^checkpoint [^\n]+ is not believed, [^\n]+: this run starts anew$"):
         store.load_checkpoint(fresh)
-    for _ in fresh.steps():
-        pass
+    while not fresh.run.done:
+        fresh.step()
     assert same(fresh.run, addrnn.train(TINY))
 
 
@@ -334,7 +334,7 @@ def test_a_store_that_cannot_be_made_is_one_clear_line(tmp_path, monkeypatch):
 
 def test_a_setting_that_cannot_be_written_is_one_line_before_any_training(store, monkeypatch):
     store.path(TINY).mkdir(parents=True)
-    monkeypatch.setattr(addrnn.Training, "steps", lambda training: pytest.fail("training has begun"))
+    monkeypatch.setattr(addrnn.Training, "step", lambda training: pytest.fail("training has begun"))
     with (pytest.warns(UserWarning, match="is not believed"),
           pytest.raises(ValueError, match=r"^run store: got '[^\n]*', Is a folder; allowed is [^\n]+$")):
         addrnn.sweep([TINY])

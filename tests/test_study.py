@@ -5,7 +5,6 @@ import pytest
 import torch
 
 import addrnn
-from addlab.engine.store import Run
 from addlab.study import carries, dissect, start
 from addrnn import Adder, Config, carry_add, sample
 from tests.test_carries import handmade

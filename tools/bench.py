@@ -10,7 +10,10 @@ Memory is the growth of a fresh process's peak, on one thread. What a model says
 pair of a million digits) is timed against torch's forward pass.
 """
 
-import addlab  # noqa: F401 - first, so that Ctrl-C is one line
+from addlab import command
+
+if __name__ == "__main__":
+    command.begin()  # before what is slow to import
 
 # isort: split
 import argparse
@@ -27,7 +30,7 @@ import torch
 
 import addrnn
 from addlab.engine import bptt, parameters
-from addlab.engine.store import write_whole
+from addlab.files import CHECKOUT, write_whole
 
 BLOCKS = {"RNN": 1, "LSTM": 4, "GRU": 3}  # hidden x hidden blocks of a cell's weight matrix
 QUICK = [("RNN", 3, 10), *((cell, 3, 100) for cell in BLOCKS), ("RNN", 3, 1000)]
@@ -153,7 +156,7 @@ def main():
         print(line_said(said[-1]), flush=True)
     if not quick:
         result = {"torch": torch.__version__, "batch_size": 200, "rows": rows, "said": said}
-        path = addrnn.home() / "records" / "bench.json"
+        path = CHECKOUT / "records" / "bench.json"
         write_whole(path, (json.dumps(result, indent=1) + "\n").encode())
 
 

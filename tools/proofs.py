@@ -5,7 +5,10 @@ What is there already is not made again. torch trains here, in float32 on one th
 other weights, which is why the results are records. Every certificate is checked again by the tests.
 """
 
-import addlab  # noqa: F401 - first, so that Ctrl-C is one line
+from addlab import command
+
+if __name__ == "__main__":
+    command.begin()  # before what is slow to import
 
 # isort: split
 import json
@@ -28,10 +31,10 @@ from addlab.certify import (
 )
 from addlab.certify.machines import run
 from addlab.certify.training import is_finite
-from addlab.engine import bptt, parameters, store
-from addlab.engine.terminal import fail, one_line_errors
+from addlab import files
+from addlab.command import fail, one_line_errors
 
-FOLDER = addrnn.home() / "records" / "proofs"
+FOLDER = files.CHECKOUT / "records" / "proofs"
 
 
 # Studies: lists of runs, each a dict of its settings and what came of it
@@ -43,7 +46,7 @@ def study(name, settings, make):
     for setting in settings:
         if not any(setting.items() <= found.items() for found in done):
             done += [setting | found for found in make(**setting)]
-            store.write_whole(path, ("[" + ",\n ".join(map(json.dumps, done)) + "]\n").encode())
+            files.write_whole(path, ("[" + ",\n ".join(map(json.dumps, done)) + "]\n").encode())
             print(done[-1], flush=True)
 
 

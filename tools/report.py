@@ -4,7 +4,10 @@ One road: a notebook becomes Markdown, and pandoc makes of it a page and a chapt
 template/filter.lua for what Markdown does not say.
 """
 
-import addlab  # noqa: F401 - first, so that Ctrl-C is one line
+from addlab import command
+
+if __name__ == "__main__":
+    command.begin()  # before what is slow to import
 
 # isort: split
 import datetime
@@ -18,7 +21,8 @@ import string
 import subprocess
 import sys
 import tempfile
-from concurrent.futures import ProcessPoolExecutor
+import time
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from html import escape, unescape
 from pathlib import Path
 
@@ -30,12 +34,11 @@ from ipykernel.kernelspec import write_kernel_spec
 from papermill.exceptions import PapermillExecutionError
 from PIL import Image
 
-import addrnn
-from addlab.engine.store import write_whole
+from addlab.files import CHECKOUT as ROOT
+from addlab.files import found, write_whole
 from addlab.study import claims
 from tools.figures import Sheet
 
-ROOT = Path(__file__).resolve().parents[1]
 TEMPLATE = ROOT / "tools" / "template"
 MARKDOWN = "commonmark_x+gfm_auto_identifiers+implicit_figures-smart-emoji-fancy_lists-yaml_metadata_block"
 COVERS = ("06_fading", "07_boxes")  # the figures that the report opens with
@@ -142,7 +145,7 @@ class Chapter:
         """A picture with its caption, and its number if it has one."""
         name, caption = about.get("name", f"{self.stem}-{self.drawn}"), about.get("caption", "")
         (self.folder / f"{name}.svg").write_text(data["image/svg+xml"], "utf-8")
-        stacked = addrnn.home() / "figures" / "narrow" / f"{name}.svg"
+        stacked = found(f"figures/narrow/{name}.svg")
         attributes = f'alt="{escape(" ".join(about.get("alt", data["text/plain"]).split()))}"'
         if stacked.exists():
             attributes += f' narrow="{stacked}"'
@@ -219,7 +222,7 @@ def build(notebooks, out):
     """Write the pages and the PDF of executed notebooks (paths, in order) into the folder `out`.
 
     The PDF is made by PDF/UA-1: tagged, a text for each picture and formula, no glyph missing; raises TypstError where
-    it is not. Verdicts come from records/verdicts.json of `addrnn.home()`.
+    it is not. Verdicts come from records/verdicts.json.
     """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -286,6 +289,7 @@ def main():
     notebooks = sorted((ROOT / "notebooks").glob("*.ipynb"))
     if not notebooks:
         sys.exit("report: no notebook in notebooks/")
+    os.environ.setdefault("ADDRNN_HOME", str(ROOT))  # the shipped records, figures and verdicts are written here alone
     problems = run_all(notebooks)
     if problems:
         sys.exit("\n".join(f"report: {problem}" for problem in problems))
@@ -303,10 +307,14 @@ def run_all(notebooks):
         # This interpreter, whatever else is called python3.
         write_kernel_spec(Path(folder) / "kernels" / "python3", extra_arguments=["--log-level=CRITICAL"])
         os.environ |= {"JUPYTER_PATH": folder, "TQDM_DISABLE": "1", "OMP_NUM_THREADS": "1"}
-        problems = []
+        begin, problems = time.monotonic(), []
+        print(f"running {len(notebooks)} notebooks, two at a time; each takes one to three minutes", flush=True)
         try:
-            for path, problem in zip(notebooks, pool.map(refresh, notebooks), strict=True):
-                print(f"{path.name} {'failed' if problem else 'is run'}", flush=True)
+            runs = {pool.submit(refresh, path): path for path in notebooks}
+            for done, run in enumerate(as_completed(runs), 1):
+                seconds, problem = time.monotonic() - begin, run.result()
+                print(f"{runs[run].name} {'failed' if problem else 'is run'}: {done} of {len(runs)} after {seconds:.0f} s",
+                      flush=True)
                 problems += [problem] if problem else []
         except KeyboardInterrupt:
             for worker in multiprocessing.active_children():

@@ -9,7 +9,7 @@ import torch
 
 import addrnn
 from addlab.certify import certify, checker, train_on_boxes
-from addlab.engine.terminal import fail, one_line_errors
+from addlab.command import fail, one_line_errors
 
 
 class Parser(argparse.ArgumentParser):

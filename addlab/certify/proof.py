@@ -18,7 +18,7 @@ import addrnn
 from addlab.certify import checker
 from addlab.certify.boxes import Cases, Interval, Weights, advance, first_boxes, least_lead
 from addlab.certify.machines import ADDITION, Network
-from addlab.engine import store
+from addlab import files
 
 ROOMS = [2.0**-k for k in range(4, 15)]  # left at every end of a box, for rounding
 COLUMNS = 300  # until the boxes rest
@@ -43,8 +43,8 @@ class Certificate:
 
     def save(self, name):
         """Write NAME.json and NAME.safetensors, each whole or not at all."""
-        store.write_whole(Path(f"{name}.safetensors"), self.weights)
-        store.write_whole(Path(f"{name}.json"), to_json(self.claim).encode())
+        files.write_whole(Path(f"{name}.safetensors"), self.weights)
+        files.write_whole(Path(f"{name}.json"), to_json(self.claim).encode())
 
     @classmethod
     def load(cls, name):

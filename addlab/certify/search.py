@@ -23,7 +23,9 @@ import numpy as np
 from flint import fmpz
 
 import addrnn
-from addlab.engine import bptt, store
+from addlab import files
+from addlab.engine import bptt
+from addlab.records import tensor_bytes
 from addrnn import carry_add, to_text
 
 DIGITS = np.stack(np.divmod(np.arange(100), 10))  # [2, 100]: the two digits of each pair
@@ -263,24 +265,10 @@ def recall(what, model, compute=None):
 
     Without `compute`, None where it is not.
     """
-    digest = hashlib.sha256(store.tensor_bytes(model.state_dict())).hexdigest()[:16]
-    path = addrnn.home() / "records" / "carries.json"
-    known = known_results(path).get(digest, {})
+    digest = hashlib.sha256(tensor_bytes(model.state_dict())).hexdigest()[:16]
+    known = files.kept("carries.json").get(digest, {})
     if what not in known and compute:
         result = compute()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with store.locked(addrnn.home() / "records" / "runs", "carries"):
-            results = known_results(path)
-            results[digest] = results.get(digest, {}) | {what: result}
-            lines = [f"{json.dumps(key)}: {json.dumps(results[key], sort_keys=True)}" for key in sorted(results)]
-            store.write_whole(path, ("{" + ",\n ".join(lines) + "}\n").encode())
+        files.keep("carries.json", result, digest, what)
         return result
     return known.get(what)
-
-
-def known_results(path):
-    """What `recall` has kept so far: {weights: {what: result}}."""
-    try:
-        return json.loads(path.read_bytes())
-    except FileNotFoundError:
-        return {}

@@ -17,7 +17,7 @@ import math
 from IPython.display import Markdown
 
 import addrnn
-from addlab.engine import store
+from addlab import files
 from addlab.study import measures
 
 CLAIMS = {
@@ -176,10 +176,7 @@ def record(claim, found, sentence, evidence="", flips="", verdict=None):
     sentence, evidence = " ".join(sentence.split()), " ".join(evidence.split())
     seeds = [None if found[seed] is None else bool(found[seed]) for seed in sorted(found)]
     entry = {"verdict": verdict, "sentence": sentence, "evidence": evidence, "seeds": seeds, "flips": flips}
-    with store.locked(addrnn.home() / "records" / "runs", "verdicts"):
-        entries = entries_so_far() | {claim: entry}
-        text = json.dumps({name: entries[name] for name in CLAIMS if name in entries}, indent=1, ensure_ascii=False)
-        store.write_whole(addrnn.home() / "records" / "verdicts.json", (text + "\n").encode())
+    files.keep("verdicts.json", entry, claim)
     share_of = f" ({share(found)})" if found else ""
     details = "\n\n".join(filter(None, [evidence, flips]))
     return Markdown(f"**{claim}: {verdict}{share_of}.** {sentence}" + f"\n\n{details}" * bool(details))
@@ -187,10 +184,7 @@ def record(claim, found, sentence, evidence="", flips="", verdict=None):
 
 def entries_so_far():
     """{claim: {"verdict", "sentence", "evidence", "seeds", "flips"}} of what has been recorded so far."""
-    try:
-        return json.loads((addrnn.home() / "records" / "verdicts.json").read_bytes())
-    except FileNotFoundError:
-        return {}
+    return files.kept("verdicts.json")
 
 
 def summary():

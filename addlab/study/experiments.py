@@ -8,7 +8,6 @@ import dataclasses
 import itertools
 
 import addrnn
-from addlab.engine.store import Store
 from addrnn import Config
 
 LENGTHS = (10, 100, 1000, 5000)
@@ -101,7 +100,7 @@ def recorded(configs):
 
     Of configs that differ in `batches` alone the longest: the others are its beginning, bit for bit.
     """
-    store, longest = Store(addrnn.home() / "records" / "runs", addrnn.Adder), {}
+    store, longest = addrnn.store(), {}
     for run in filter(None, map(store.read, configs)):
         kind = dataclasses.replace(run.config, batches=1)
         if kind not in longest or longest[kind].config.batches < run.config.batches:

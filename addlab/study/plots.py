@@ -20,8 +20,7 @@ from matplotlib.gridspec import GridSpec
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FixedLocator, LogLocator, NullFormatter, NullLocator, StrMethodFormatter
 
-import addrnn
-from addlab.engine import store
+from addlab import files
 
 matplotlib.rcdefaults()  # not what a user's matplotlibrc says: the same bytes everywhere
 matplotlib.rcParams |= {
@@ -373,7 +372,7 @@ class Picture:
 
 
 def save(fig, name, caption="", alt=""):
-    """Write figures/NAME.svg and figures/narrow/NAME.svg under `addrnn.home()`; returns it for the notebook to show.
+    """Write figures/NAME.svg and figures/narrow/NAME.svg under `files.home()`; returns it for the notebook to show.
 
     `caption` is Markdown and says what the figure does not; `alt` says in words what is to be seen, by default title
     and caption. Raises OSError, one line, where the folder cannot be written.
@@ -387,15 +386,15 @@ def save(fig, name, caption="", alt=""):
 
 
 def write(name, data):
-    """Write bytes as figures/NAME of `addrnn.home()`, whole or not at all; a file that holds them is left alone."""
-    folder = addrnn.home() / "figures"
+    """Write bytes as figures/NAME of `files.home()`, whole or not at all; a file that holds them is left alone."""
+    folder = files.home() / "figures"
     with one_line_refusal(folder):
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         # Two notebooks may draw the same figure at once.
-        with store.locked(addrnn.home() / "records" / "runs", "figures"):
+        with files.locked(files.home() / "records" / "runs", "figures"):
             if not path.exists() or path.read_bytes() != data:
-                store.write_whole(path, data)
+                files.write_whole(path, data)
 
 
 @contextlib.contextmanager

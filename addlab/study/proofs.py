@@ -8,6 +8,7 @@ from IPython.display import Markdown
 from matplotlib.patches import Rectangle
 
 import addrnn
+from addlab import files
 from addlab.certify import ADDITION, Certificate, checker
 from addlab.certify.boxes import Cases, Weights, transitions
 from addlab.certify.proof import contraction, margins
@@ -22,7 +23,7 @@ STARTS = {  # how the notebook calls the variants of the study "starts"
 
 
 def folder():
-    return addrnn.home() / "records" / "proofs"
+    return files.found("records/proofs")
 
 
 def certificates():

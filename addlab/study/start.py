@@ -21,10 +21,10 @@ import torch
 from torch import nn
 
 import addrnn
-from addlab.engine import bptt, parameters, store
-from addlab.engine.store import Run
+from addlab import files
+from addlab.engine import bptt, parameters
 from addlab.study.experiments import configs
-from addrnn import Adder, Config, sample, streams
+from addrnn import Adder, Config, Run, sample, streams
 
 REMEDIES = ("none", "tenth", "lead", "learned")
 SHARE = 0.1
@@ -155,14 +155,9 @@ def plan():
     return list(dict.fromkeys(wanted))  # a seed that is asked for twice counts once
 
 
-def path():
-    """Where the records lie."""
-    return addrnn.home() / "records" / "start.json"
-
-
 def records():
     """{key: curves} of what has been trained."""
-    return json.loads(path().read_bytes()) if path().exists() else {}
+    return files.kept("start.json")
 
 
 def key(config, remedy):
@@ -192,10 +187,7 @@ def main():
         if (name := key(config, remedy)) not in records():
             print(name, flush=True)
             curves = train(config, remedy)
-            with store.locked(addrnn.home() / "records" / "runs", "start"):
-                known = records() | {name: curves}
-                lines = ",\n".join(f"{json.dumps(name)}: {json.dumps(known[name])}" for name in sorted(known))
-                store.write_whole(path(), f"{{{lines}}}\n".encode())
+            files.keep("start.json", curves, name)
 
 
 if __name__ == "__main__":

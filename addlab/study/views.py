@@ -9,7 +9,7 @@ import numpy as np
 from IPython.display import Markdown
 
 import addrnn
-from addlab.engine.reading import Refusal
+from addlab.inputs import Refusal
 from addlab.study import claims, measures, plots
 from addlab.study.experiments import configs, recorded
 

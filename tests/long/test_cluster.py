@@ -10,7 +10,6 @@ from test_kills import FOUR, LONGER, assert_clean
 from test_runs import TINY, same, wait_until
 
 import addrnn
-from addlab.engine.store import Store
 
 distributed = pytest.importorskip("distributed")
 
@@ -18,7 +17,7 @@ distributed = pytest.importorskip("distributed")
 def test_dask_does_the_runs_of_a_killed_worker_elsewhere(home, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setenv("ADDRNN_CHECKPOINT_SECONDS", "0")
-    configs, store = [LONGER, *FOUR], Store(home / "records" / "runs", addrnn.Adder)
+    configs, store = [LONGER, *FOUR], addrnn.store()
     with (distributed.LocalCluster(n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None)
           as cluster, distributed.Client(cluster) as client):
         processes, killed = client.run(os.getpid), []

@@ -10,9 +10,9 @@ from test_retrain import InThisProcess
 from test_runs import TINY, same
 
 import addrnn
-from addlab.engine.store import Store
+from addlab import workers
 from addlab.study import plots
-from addrnn import main
+from addlab.command import main
 
 BIG = dataclasses.replace(TINY, hidden=64, layers=3)
 
@@ -26,7 +26,7 @@ def disk(tmp_path, monkeypatch):
                                                    capture_output=True).returncode:
         pytest.skip("a small disk can be mounted by root on Linux only")
     monkeypatch.setenv("ADDRNN_HOME", str(place))
-    monkeypatch.setattr(addrnn.workers, "Workers", InThisProcess)
+    monkeypatch.setattr(workers, "Workers", InThisProcess)
     yield place
     subprocess.run(["umount", "-l", place], check=True)
 
@@ -40,7 +40,7 @@ def fill(disk, free):
 
 def test_a_run_that_finds_no_room_fails_alone_and_the_next_sweep_completes_it(disk):
     filler = fill(disk, free=64 * 2**10)
-    store = Store(disk / "records" / "runs", addrnn.Adder)
+    store = addrnn.store()
     with pytest.raises(RuntimeError, match=rf"^{store.name(BIG)}: .*No space left on device[^\n]*$"):
         addrnn.sweep([BIG, TINY])
     assert store.read(TINY) and not store.read(BIG)
@@ -55,7 +55,7 @@ def test_no_room_for_checkpoints_stops_no_run(disk, monkeypatch):
     monkeypatch.setenv("ADDRNN_CHECKPOINT_SECONDS", "0")
     assert same(addrnn.sweep([BIG])[0], addrnn.train(BIG))
     (disk / "filler").unlink()
-    assert_clean(Store(disk / "records" / "runs", addrnn.Adder), [BIG])
+    assert_clean(addrnn.store(), [BIG])
 
 
 def test_a_full_disk_is_one_line_before_any_training(disk):

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from test_runs import TINY, begun, same
 
 import addrnn
-from addlab.engine.store import Store
 
 CASES = int(os.environ.get("CASES", 3000))
 
@@ -23,7 +22,7 @@ def run():
 
 @pytest.fixture
 def store(home, run):
-    store = Store(home / "records" / "runs", addrnn.Adder)
+    store = addrnn.store()
     store.make_ready([TINY])
     store.write(run)
     return store

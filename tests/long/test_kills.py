@@ -20,7 +20,7 @@ from conftest import ROOT
 from test_runs import TINY, same, wait_until
 
 import addrnn
-from addlab.engine.store import Store
+from addlab.records import Store
 
 KILLS = int(os.environ.get("KILLS", 100))
 FOUR = [dataclasses.replace(TINY, batches=100, cell=cell, seed=seed, chains=0.5)
@@ -83,7 +83,7 @@ def test_kills_at_any_moment_leave_the_records_of_an_undisturbed_sweep(home):
     done = 0
     for attempt in itertools.count():
         done += kill_until_finished(home / str(attempt), KILLS - done)
-        store = Store(home / str(attempt) / "records" / "runs", addrnn.Adder)
+        store = Store(home / str(attempt) / "records" / "runs", addrnn.restore, {})
         assert all(same(store.read(run.config), run) for run in undisturbed)
         assert_clean(store, FOUR)
         if done >= KILLS:
@@ -127,7 +127,7 @@ def changed(folder):
 
 
 def test_a_killed_worker_fails_its_run_alone_and_the_next_sweep_completes_it(home):
-    process, store = start([LONGER, TINY], home), Store(home / "records" / "runs", addrnn.Adder)
+    process, store = start([LONGER, TINY], home), addrnn.store()
     wait_until(lambda: store.path(LONGER, "checkpoint").exists())
     worker, = (p for p in psutil.Process(process.pid).children() if "spawn_main" in " ".join(p.cmdline()))
     worker.kill()
@@ -155,7 +155,7 @@ resource.setrlimit(resource.RLIMIT_AS, (size, resource.RLIM_INFINITY))
 {ORDER}"""
     assert resource.getrlimit(resource.RLIMIT_AS)[0] == resource.RLIM_INFINITY
     big = dataclasses.replace(TINY, batches=1, batch_size=200_000, hidden=64)
-    process, store = start([big, TINY], home, limited), Store(home / "records" / "runs", addrnn.Adder)
+    process, store = start([big, TINY], home, limited), addrnn.store()
     _, errors = process.communicate()
     assert process.returncode == 1
     assert re.fullmatch(rf"RuntimeError: {store.name(big)}: .*(allocate|memory).*", last_line(errors)), errors
@@ -171,7 +171,7 @@ def test_two_sweeps_at_once_train_each_run_once(home):
     assert printed[0][0].splitlines() == printed[1][0].splitlines()[::-1]  # seconds: each run was trained once
     found = addrnn.sweep(FOUR)
     assert all(same(run, addrnn.train(run.config)) for run in found)
-    assert_clean(Store(home / "records" / "runs", addrnn.Adder), FOUR)
+    assert_clean(addrnn.store(), FOUR)
 
 
 def test_threads_of_one_process_train_the_same_runs(home):

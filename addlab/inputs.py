@@ -1,13 +1,12 @@
-"""What people write: whole numbers of any length, lists of settings, devices."""
+"""What people write: whole numbers of any length, lists of settings; and the one line that refuses what is neither."""
 
 import contextlib
 import errno
 import sys
-from numbers import Integral
+from numbers import Integral, Real
 from pathlib import Path
 
 import numpy as np
-import torch
 from flint import fmpz  # decimal strings and ints of any length; str(int) stops at 4300 digits
 
 
@@ -28,14 +27,41 @@ def shown(value, longest=60):
     return text if len(text) <= longest else text[: longest - 3] + "..."
 
 
-def to_digits(number):
-    """The digits of a whole number, least significant first: int64.
+# What a setting may be: (whether a number is right, what is allowed)
 
-    The number is an int or a decimal string of any length, or digits already.
+COUNT = (lambda x: isinstance(x, Integral) and x >= 1, "a whole number, 1 or more")
+SEED = (lambda x: isinstance(x, Integral) and x >= 0, "a whole number, 0 or more")
+RATE = (lambda x: isinstance(x, Real) and 0 < x <= sys.float_info.max, "a finite number above 0")
+SHARE = (lambda x: isinstance(x, Real) and 0 <= x <= 1, "a number from 0 to 1")
+LEVEL = (lambda x: isinstance(x, Real) and 0 <= x <= sys.float_info.max, "a finite number, 0 or more")
+
+
+def one_of(names):
+    """The rule of a text that is one of these."""
+    return lambda x: isinstance(x, str) and x in names, " or ".join(names)
+
+
+def checked(value, rule, name):
+    """A value that keeps a rule, as a Python int, float or str; raises ValueError, one line, for another."""
+    right, allowed = rule
+    if isinstance(value, bool) or not right(value):
+        raise Refusal(f"{name}: got {shown(value)}, allowed is {allowed}{hint(value, allowed)}")
+    return float(str(value)) if isinstance(value, np.floating) else value  # a float32's 0.001 is 0.001
+
+
+def hint(value, allowed):
+    """What somebody may have meant who wrote a name in other letters."""
+    meant = [name for name in allowed.split(" or ") if isinstance(value, str) and name == value.upper()]
+    return f"; did you mean {meant[0]}?" if meant else ""
+
+
+# Numbers
+
+def to_digits(number):
+    """The digits of a whole number, an int or a decimal string of any length, least significant first: int64.
+
     Raises ValueError for a negative or non-decimal number.
     """
-    if isinstance(number, np.ndarray):
-        return number
     is_int = isinstance(number, Integral) and not isinstance(number, bool)
     text = fmpz(int(number)).str() if is_int else number
     if not (isinstance(text, str) and text.isascii() and text.isdigit()):
@@ -44,24 +70,41 @@ def to_digits(number):
     return np.frombuffer(text.encode(), dtype=np.uint8)[::-1].astype(np.int64) - ord("0")
 
 
-def read_digits(argument):
-    """`to_digits` of an argument of the command line, where @FILE is the number in a file, - the next line of input."""
+def to_columns(pairs):
+    """Pairs of numbers, ints or decimal strings, as digits: num1, num2 int64 [count, digits].
+
+    One column follows the longest number, for the final carry.
+    """
+    pairs = [(to_digits(a), to_digits(b)) for a, b in pairs]
+    num1 = np.zeros((len(pairs), max(len(number) for pair in pairs for number in pair) + 1), dtype=np.int64)
+    num2 = np.zeros_like(num1)
+    for row, (a, b) in enumerate(pairs):
+        num1[row, : len(a)] = a
+        num2[row, : len(b)] = b
+    return num1, num2
+
+
+def read_number(argument):
+    """The decimal string of an argument of the command line, where @FILE is the number in a file, - the next line of
+    standard input."""
     path = Path(argument[1:])
+    text = argument
     try:
         if argument == "-":
-            return to_digits(sys.stdin.readline().strip())
-        if not argument.startswith("@"):
-            return to_digits(argument)
-        if path.exists() and not (path.is_file() or path.is_fifo()):  # a device might never end
-            raise OSError(errno.EINVAL, "Is no file")
-        return to_digits(path.read_text(errors="replace").strip())
+            text = sys.stdin.readline().strip()
+        elif argument.startswith("@"):
+            if path.exists() and not (path.is_file() or path.is_fifo()):  # a device might never end
+                raise OSError(errno.EINVAL, "Is no file")
+            text = path.read_text(encoding="utf-8-sig", errors="replace").strip()
     except OSError as problem:
         raise Refusal(f"number to add (--add): got {shown(argument)}, {problem.strerror}; allowed is a file") from None
+    return to_text(text)
 
 
 def to_text(digits):
     """The decimal string of an int or of digits, least significant first, without leading zeros."""
-    return (np.asarray(to_digits(digits))[::-1] + ord("0")).astype(np.uint8).tobytes().decode().lstrip("0") or "0"
+    digits = digits if isinstance(digits, np.ndarray) else to_digits(digits)
+    return (digits[::-1] + ord("0")).astype(np.uint8).tobytes().decode().lstrip("0") or "0"
 
 
 def to_int(digits):
@@ -94,12 +137,3 @@ def as_list(values, name):
     if not isinstance(values, list | tuple | range) or len(values) == 0 or "" in values:
         raise Refusal(f"{name}: got {shown(given)}, allowed is a list of values, like [0, 1]")
     return [number(value) for value in values]
-
-
-def pick_device(device):
-    """The torch device of a name, the CPU for None; raises ValueError for one that is not here."""
-    allowed = ["cpu"] + ["cuda"] * torch.cuda.is_available()
-    with contextlib.suppress(RuntimeError, TypeError):
-        if (picked := torch.device("cpu" if device is None else device)).type in allowed:
-            return picked
-    raise Refusal(f"device (--device): got {shown(device)}, allowed is {' or '.join(allowed)} on this machine")

@@ -1,0 +1,90 @@
+"""Where a model runs: the CPU or a GPU, in full float32, and how many runs fit side by side."""
+
+import contextlib
+import os
+from pathlib import Path
+
+import torch
+
+from addlab import engine
+from addlab.inputs import Refusal, shown
+
+WORKER_BYTES = 440 << 20  # of a process that has torch and the kernels
+CONTEXT_BYTES = 600 << 20  # of a process on a GPU, before its run
+TENSORS = 16  # of [digits, batch, hidden] that a layer holds on a GPU; an H100's memory in use says 9 to 16
+
+
+def pick_device(device):
+    """The torch device of a name, the CPU for None; raises ValueError for one that is not here."""
+    allowed = ["cpu"] + ["cuda"] * torch.cuda.is_available()
+    with contextlib.suppress(RuntimeError, TypeError):
+        if (picked := torch.device("cpu" if device is None else device)).type in allowed:
+            return picked
+    raise Refusal(f"device (--device): got {shown(device)}, allowed is {' or '.join(allowed)} on this machine")
+
+
+def device_name(device):
+    """What a record calls a torch device."""
+    return "cpu" if device.type == "cpu" else torch.cuda.get_device_name(device)
+
+
+def check_room(config):
+    """Raise ValueError, one line, for a run whose weights and batches alone would not fit into this machine's memory."""
+    width = engine.gates(config.cell) * config.hidden
+    weights = width * (2 * config.embedding + config.hidden + (config.layers - 1) * 2 * config.hidden)
+    digits = 3 * max(config.batch_size, config.test_batch_size) * (config.digit_len + 1)
+    needed, room = 16 * weights + 8 * digits, memory()  # float32 with its gradient and two moments; int64
+    if needed > room:
+        raise Refusal(f"sizes: got a run that needs {needed / 2**30:.3g} GiB, allowed is what this machine has, "
+                      f"{room / 2**30:.3g} GiB")
+
+
+def memory():
+    """Bytes of memory that this process may use."""
+    limit = read_group("memory.max").strip()
+    here = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 2**63
+    return min(here, int(limit)) if limit.isdecimal() else here
+
+
+@contextlib.contextmanager
+def full_precision():
+    """No TF32, which keeps three decimals, in cuDNN's networks and cuBLAS's products; as it was afterwards."""
+    matmul = torch.backends.cuda.matmul
+    before, matmul.allow_tf32 = matmul.allow_tf32, False
+    try:
+        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+            yield
+    finally:
+        matmul.allow_tf32 = before
+
+
+def cores():
+    """Cores that this process may use: of those it is bound to, as many as its control group's quota allows."""
+    try:
+        bound = len(os.sched_getaffinity(0))
+    except AttributeError:
+        bound = os.cpu_count() or 1
+    quota, _, period = read_group("cpu.max").partition(" ")
+    if quota.isdecimal() and period.strip().isdecimal():
+        bound = min(bound, max(1, int(quota) // int(period)))
+    return bound
+
+
+def workers_that_fit():
+    """As many processes of one thread as there are cores, and as their memory allows."""
+    return max(1, min(cores(), memory() // WORKER_BYTES))
+
+
+def read_group(name):
+    """A limit of this process's control group (Linux), empty where there is none."""
+    try:
+        return Path("/sys/fs/cgroup", name).read_text()
+    except OSError:
+        return ""
+
+
+def runs_that_fit(configs, device):
+    """How many of these runs fit side by side into the free memory of a GPU, the largest counting for all."""
+    free, _ = torch.cuda.mem_get_info(device)
+    states = max(c.batch_size * (c.digit_len + 1) * c.hidden * c.layers for c in configs)
+    return max(1, min(len(configs), cores(), free // (CONTEXT_BYTES + 4 * TENSORS * states)))
