@@ -18,7 +18,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from addlab.engine import bptt, parameters, workers
+from addlab import engine
+from addlab.engine import parameters, workers
 from addlab.engine.reading import Refusal, as_list, number, pick_device, read_digits, shown, to_digits, to_int, to_text
 from addlab.engine.store import Run, Store, check_writable, home, read_weights, write_weights
 
@@ -132,6 +133,7 @@ class Adder(nn.Module):
         self.to_empty(device="cpu")
         parameters.draw(self, streams(config.seed)[0])
 
+    @engine.served
     def forward(self, num1, num2):
         """Logits [count, digits, 10] of each digit of num1 + num2, both [count, digits]."""
         device = self.dense.weight.device
@@ -144,7 +146,7 @@ class Adder(nn.Module):
     def predict(self, num1, num2):
         """The digits that the model says: int64 [count, digits]."""
         if self.dense.weight.device.type == "cpu":
-            return bptt.BPTT(self).predict(num1, num2)
+            return engine.predict(self, num1, num2)
         return self(num1, num2).argmax(2).cpu().numpy()
 
     def add(self, a, b):
@@ -184,7 +186,7 @@ DIVERGED = 1e6  # nats a digit: a loss that is not below it ends a run
 def autograd(model, num1, num2, total):
     """Torch's gradients, left in the parameters; returns (loss, share of sums wholly right).
 
-    `bptt.BPTT(model).gradients` returns the same, faster and with the same bits on every CPU.
+    `engine.gradients` returns the same, faster and with the same bits on every CPU.
     """
     with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):  # TF32 keeps three decimals
         logits = model(num1, num2)
@@ -201,9 +203,9 @@ class Training:
     def __init__(self, config, device=None):
         device = pick_device(device)
         on_cpu, self.model = device.type == "cpu", Adder(config).to(device)
-        self.gradients = bptt.BPTT(self.model).gradients if on_cpu else functools.partial(autograd, self.model)
+        self.gradients = functools.partial(engine.gradients if on_cpu else autograd, self.model)
         self.optimizer = (parameters.Adam if on_cpu else torch.optim.Adam)(self.model.parameters(), config.lr)
-        versions = {"numpy": np.__version__} | ({"engine": bptt.VERSION} if on_cpu else {"torch": torch.__version__})
+        versions = {"numpy": np.__version__} | ({"engine": engine.VERSION} if on_cpu else {"torch": torch.__version__})
         name = "cpu" if on_cpu else torch.cuda.get_device_name(device)
         _, self.rng, test_rng = streams(config.seed)
         self.test_set = sample(config.test_batch_size, config.digit_len, test_rng)

@@ -1,5 +1,6 @@
 """Digits and sums, against Python's own big integers."""
 
+import functools
 import time
 
 import numpy as np
@@ -9,6 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 import addrnn
+from addlab import engine
 
 
 def integer(digits):
@@ -96,7 +98,7 @@ def test_drawing_a_batch_of_5000_digits_takes_well_under_a_tenth_of_its_gradient
         begin = time.perf_counter()
         action()
         return time.perf_counter() - begin
-    gradients = addrnn.bptt.BPTT(model).gradients
+    gradients = functools.partial(engine.gradients, model)
     gradients(*(digits[:2, :2] for digits in batch))  # compiles
     draws = [seconds(lambda: addrnn.sample(200, 5000, np.random.default_rng(0))) for _ in range(3)]
     assert min(draws) < seconds(lambda: gradients(*batch)) / 10

@@ -23,7 +23,8 @@ import numpy as np
 from flint import fmpz
 
 import addrnn
-from addlab.engine import bptt, store
+from addlab import engine
+from addlab.engine import store
 from addrnn import carry_add, to_text
 
 DIGITS = np.stack(np.divmod(np.arange(100), 10))  # [2, 100]: the two digits of each pair
@@ -113,7 +114,7 @@ class Walk:
 
     def __init__(self, model, digits):
         self.model, self.digits = model, digits
-        self.engine, self.is_lstm = bptt.BPTT(model), model.config.cell == "LSTM"
+        self.is_lstm = model.config.cell == "LSTM"
         self.wrong, self.states, self.longest = [], 0, 0
         width = self.start(1).features().shape[1]
         self.products = np.zeros((2, width, width + 1))  # for each carry: features times (features, least margin)
@@ -137,7 +138,7 @@ class Walk:
         for i in range(columns.shape[1]):
             carry, right[:, i] = np.divmod(num1[:, i] + num2[:, i] + carry, 10)
         before = tuple(np.split(places.state, 2)) if self.is_lstm else places.state
-        logits, state = self.engine.logits(num1, num2, before)
+        logits, state = engine.logits(self.model, num1, num2, before)
         state = np.concatenate(state) if self.is_lstm else state
         leads = np.take_along_axis(logits, right[..., None], axis=2)
         np.put_along_axis(logits, right[..., None], -np.inf, axis=2)
