@@ -1,8 +1,8 @@
 """Recurrent networks that learn to add decimal numbers: the whole system, to be read from top to bottom.
 
-Settings, data, model, evaluation, training, many runs, the original's four experiments. It needs nothing else: with
-autograd it is complete. `addlab.engine` computes the same gradients faster and with the same bits on every CPU,
-`addlab.records` keeps what was trained, `addlab.command` is the command line; notebooks/01 builds this file step by step.
+Settings, data, model, evaluation, training, many runs, the original's four experiments; with autograd it is complete.
+`addlab.engine` computes the same gradients faster and with the same bits on every CPU, `addlab.records` keeps what was
+trained, `addlab.command` is the command line. Notebook 01 builds this file step by step.
 """
 
 if __name__ == "__main__":  # run as a program: before what is slow to import, so that Ctrl-C is one line from the start
@@ -24,7 +24,7 @@ from addlab.progress import as_table, one_line, progress_bar
 
 # Settings
 
-CELLS = {"RNN": nn.RNN, "LSTM": nn.LSTM, "GRU": nn.GRU}
+CELLS = engine.CELLS  # {name: torch's class}: RNN, LSTM, GRU
 
 
 def setting(default, option, rule, about):
@@ -55,10 +55,10 @@ class Config:
             if "rule" in field.metadata:
                 name = f"{field.name} ({field.metadata['option']})"
                 value = checked(getattr(self, field.name), field.metadata["rule"], name)
-                object.__setattr__(self, field.name, field.type(value))  # NumPy's scalars become Python's, as JSON wants
+                object.__setattr__(self, field.name, field.type(value))  # Python's own numbers, as JSON wants
 
 
-def streams(seed):
+def streams(seed: int) -> list[np.random.Generator]:
     """The random streams of a run: of weights, training batches, test set, noise."""
     return [np.random.Generator(np.random.PCG64(s)) for s in np.random.SeedSequence(seed).spawn(4)]
 
@@ -76,7 +76,7 @@ def add_columns(num1, num2, total):
             total[row, column] = both - 10 * carry
 
 
-def carry_add(num1, num2):
+def carry_add(num1: np.ndarray, num2: np.ndarray) -> np.ndarray:
     """Add digit arrays [..., digits]: int64 of the same shape. The last column must not overflow.
 
     In the order in which the network reads them, 275 + 348 = 623 is
@@ -95,7 +95,7 @@ def carry_add(num1, num2):
     return total
 
 
-def sample(count, digit_len, rng, chains=0.0):
+def sample(count: int, digit_len: int, rng: np.random.Generator, chains: float = 0.0) -> tuple[np.ndarray, ...]:
     """Draw `count` pairs of numbers below 10**digit_len and their sums; `rng` is a NumPy Generator.
 
     In a share `chains` of the pairs, the columns between two random places are made to sum to 9.
@@ -125,7 +125,7 @@ class Adder(nn.Module):
     config's seed.
     """
 
-    def __init__(self, config):
+    def __init__(self, config: Config):
         super().__init__()
         self.config = config
         with torch.device("meta"):  # shapes alone, or torch would draw weights, too
@@ -135,7 +135,8 @@ class Adder(nn.Module):
         self.to_empty(device="cpu")
         engine.draw(self, streams(config.seed)[0])
 
-    def forward(self, num1, num2):
+    @engine.served  # the kernels compute what this says, in a model that has it unchanged
+    def forward(self, num1, num2) -> torch.Tensor:
         """Logits [count, digits, 10] of each digit of num1 + num2, both [count, digits]."""
         first = self.embed_layer(as_digits(num1, self.dense.weight.device))
         second = self.embed_layer(as_digits(num2, self.dense.weight.device))
@@ -144,23 +145,23 @@ class Adder(nn.Module):
             states, _ = self.rnn(pairs.transpose(0, 1))  # [digits, count, hidden], from h0 = 0
         return self.dense(states).transpose(0, 1)    # [count, digits, 10]
 
-    def predict(self, num1, num2):
+    def predict(self, num1, num2) -> np.ndarray:
         """The digits that the model says: int64 [count, digits]."""
         return predict(self, num1, num2)
 
-    def add(self, a, b):
+    def add(self, a: int | str, b: int | str) -> int:
         """What the model says a + b is, right or wrong: an int, for ints or decimal strings of any length.
 
         One column follows the longer number, for the final carry. Raises ValueError for a number it cannot read.
         """
         return to_int(self.predict(*to_columns([(a, b)]))[0])
 
-    def save(self, path):
-        """Write weights and settings as safetensors, whole or not at all. Raises OSError, ValueError for NaN weights."""
+    def save(self, path) -> None:
+        """Write weights and settings as safetensors, whole or not at all. Raises OSError; ValueError for NaN."""
         records.write_weights(path, self.state_dict(), dataclasses.asdict(self.config))
 
     @classmethod
-    def load(cls, path):
+    def load(cls, path) -> "Adder":
         """Read what `save` wrote. Raises ValueError for another file."""
         settings, tensors = records.read_weights(path)
         model = cls(Config(**settings))
@@ -178,7 +179,7 @@ def as_digits(numbers, device):
 # Evaluation
 
 @torch.no_grad()
-def predict(model, num1, num2):
+def predict(model: nn.Module, num1, num2) -> np.ndarray:
     """The digits that a model says, the lowest of equals: int64 [count, digits].
 
     model: any module whose forward(num1, num2) gives logits [count, digits, 10].
@@ -193,7 +194,7 @@ def predict(model, num1, num2):
     return logits.argmax(2).cpu().numpy()
 
 
-def evaluate(model, num1, num2, total):
+def evaluate(model, num1, num2, total) -> tuple[float, float]:
     """How often a model is right: (share of sums with every digit right, share of digits right)."""
     own = getattr(model, "predict", None)  # an Adder's is `predict`
     said = predict(model, num1, num2) if own is None else own(num1, num2)
@@ -258,12 +259,16 @@ class Training:
         _, self.rng, test_rng, self.noise_rng = streams(config.seed)
         self.model = (Adder(config) if model is None else model).to(device)
         self.data = functools.partial(sample, chains=config.chains) if data is None else data
-        if optimizer is None:
-            optimizer = functools.partial(engine.Adam if engine.supports(self.model) else torch.optim.Adam, lr=config.lr)
-        self.optimizer = optimizer(self.model.parameters())
+        adam = engine.Adam if engine.supports(self.model) else torch.optim.Adam
+        parameters = self.model.parameters()
+        self.optimizer = adam(parameters, config.lr) if optimizer is None else optimizer(parameters)
         self.test_set = self.data(config.test_batch_size, config.digit_len, test_rng)
         self.run = Run(config, model=self.model, device=device_name(device),
-                       versions={"numpy": np.__version__, "data": DATA_VERSION, **engine.versions(self.model)})
+                       versions={"numpy": np.__version__, "data": DATA_VERSION, **self.arithmetic()})
+
+    def arithmetic(self):
+        """Whose operations the run's bits depend on."""
+        return {"engine": engine.VERSION} if engine.supports(self.model) else {"torch": torch.__version__}
 
     def step(self):
         """One batch: draw it, loss and gradients, update, note."""
@@ -285,7 +290,7 @@ class Training:
         run.seconds += time.perf_counter() - begin
 
 
-def train(config, *, device=None, model=None, data=None, optimizer=None, on_batch=None):
+def train(config: Config, *, device=None, model=None, data=None, optimizer=None, on_batch=None) -> Run:
     """Train an adder, or what you hand in, and return its Run, which is in no record; `sweep` keeps runs.
 
     model: any module whose forward(num1, num2) gives logits [count, digits, 10], both [count, digits].
@@ -304,7 +309,7 @@ def train(config, *, device=None, model=None, data=None, optimizer=None, on_batc
     return run
 
 
-def sweep(configs, executor=None, device=None):
+def sweep(configs, executor=None, device=None) -> list[Run]:
     """The runs of `configs`, in order: read from their records where they are, else trained in parallel and kept.
 
     `executor` is any concurrent.futures.Executor whose workers see the folder of `store()`; by default one process of
@@ -332,22 +337,22 @@ def restore(config, facts, tensors):
 
 # The four experiments of the original: {value: [a Run for each seed]}, at 100 digits unless digit_len says else
 
-def test1(digit_lens=(10, 100, 1000), seeds=range(5), **settings):
+def test1(digit_lens=(10, 100, 1000), seeds=range(5), **settings) -> dict[int, list[Run]]:
     """Digit length."""
     return experiment("digit_len", digit_lens, seeds, **settings)
 
 
-def test2(layers=(1, 2, 3, 4), seeds=range(5), digit_len=100, **settings):
+def test2(layers=(1, 2, 3, 4), seeds=range(5), digit_len=100, **settings) -> dict[int, list[Run]]:
     """Layers."""
     return experiment("layers", layers, seeds, digit_len=digit_len, **settings)
 
 
-def test3(cells=("RNN", "LSTM", "GRU"), seeds=range(5), digit_len=100, **settings):
+def test3(cells=("RNN", "LSTM", "GRU"), seeds=range(5), digit_len=100, **settings) -> dict[str, list[Run]]:
     """Cell type."""
     return experiment("cell", cells, seeds, digit_len=digit_len, **settings)
 
 
-def test4(lrs=(1e-5, 1e-4, 1e-3, 1e-2, 1e-1), seeds=range(5), digit_len=100, **settings):
+def test4(lrs=(1e-5, 1e-4, 1e-3, 1e-2, 1e-1), seeds=range(5), digit_len=100, **settings) -> dict[float, list[Run]]:
     """Learning rate."""
     return experiment("lr", lrs, seeds, digit_len=digit_len, **settings)
 

@@ -5,6 +5,7 @@ Imports nothing slow before a program has begun, so that Ctrl-C is one line from
 
 import contextlib
 import os
+import re
 import signal
 import sys
 
@@ -63,8 +64,8 @@ def one_line_errors(program):
 
 def no_room(problem):
     """Whether this is how Python, NumPy or torch say that there is no memory left."""
-    return isinstance(problem, MemoryError) or (
-        isinstance(problem, RuntimeError) and ("DefaultCPUAllocator" in str(problem) or "out of memory" in str(problem)))
+    by_torch = isinstance(problem, RuntimeError) and re.search("DefaultCPUAllocator|out of memory", str(problem))
+    return isinstance(problem, MemoryError) or bool(by_torch)
 
 
 # addrnn

@@ -15,12 +15,18 @@ TENSORS = 16  # of [digits, batch, hidden] that a layer holds on a GPU; an H100'
 
 
 def pick_device(device):
-    """The torch device of a name, the CPU for None; raises ValueError for one that is not here."""
+    """The torch device of a name; of None, what ADDRNN_DEVICE names, else the CPU.
+
+    Raises ValueError for one that is not here.
+    """
     allowed = ["cpu"] + ["cuda"] * torch.cuda.is_available()
+    device = os.environ.get("ADDRNN_DEVICE", "cpu") if device is None else device
     with contextlib.suppress(RuntimeError, TypeError):
-        if (picked := torch.device("cpu" if device is None else device)).type in allowed:
+        picked = torch.device(device)
+        if picked.type in allowed:
             return picked
-    raise Refusal(f"device (--device): got {shown(device)}, allowed is {' or '.join(allowed)} on this machine")
+    raise Refusal(f"device (--device, ADDRNN_DEVICE): got {shown(device)}, "
+                  f"allowed is {' or '.join(allowed)} on this machine")
 
 
 def device_name(device):
@@ -29,7 +35,7 @@ def device_name(device):
 
 
 def check_room(config):
-    """Raise ValueError, one line, for a run whose weights and batches alone would not fit into this machine's memory."""
+    """Raise ValueError, one line, for a run whose weights and batches alone do not fit into this machine's memory."""
     width = engine.gates(config.cell) * config.hidden
     weights = width * (2 * config.embedding + config.hidden + (config.layers - 1) * 2 * config.hidden)
     digits = 3 * max(config.batch_size, config.test_batch_size) * (config.digit_len + 1)

@@ -27,7 +27,7 @@ def shipped():
 def home():
     """The folder to which new records/ and figures/ go: what ADDRNN_HOME names, else a folder of the user's.
 
-    The latter is made, and said when it is made. `make report` and `make retrain` name the clone itself.
+    `make report` and `make retrain` name the clone itself.
     """
     return named_home(os.environ.get("ADDRNN_HOME", ""))
 
@@ -36,12 +36,14 @@ def home():
 def named_home(name):
     if name:
         return Path(name).expanduser().absolute()
-    place = platformdirs.user_data_path("addrnn", appauthor=False)
-    if not place.exists():
-        with contextlib.suppress(OSError):  # whoever writes there says what is wrong
-            place.mkdir(parents=True)
-            print(f"addrnn: new records and figures go to {place}; ADDRNN_HOME names another folder", file=sys.stderr)
-    return place
+    return platformdirs.user_data_path("addrnn", appauthor=False)
+
+
+def make_folder(folder):
+    """Make a folder and those above it; the user's own home is said when it is made. Raises OSError."""
+    if not home().exists() and not os.environ.get("ADDRNN_HOME") and home() in [folder, *folder.parents]:
+        print(f"addrnn: new records and figures go to {home()}; ADDRNN_HOME names another folder", file=sys.stderr)
+    folder.mkdir(parents=True, exist_ok=True)
 
 
 def shelves():
@@ -50,7 +52,7 @@ def shelves():
 
 
 def found(name):
-    """The path of a file or folder by its name from a shelf on, the user's first; its place in `home` if none has it."""
+    """Where a file or folder lies, by its name below a shelf, the user's first; in `home` if none has it."""
     paths = [shelf / name for shelf in shelves()]
     return next(filter(Path.exists, paths), paths[0])
 
@@ -128,10 +130,10 @@ def kept(name):
 
 
 def keep(name, value, *keys):
-    """Put a value into records/NAME of the user's home, at keys within keys; processes that do so at once lose nothing."""
+    """Put a value into records/NAME of the user's home, at keys within keys; several processes may do so at once."""
     path = home() / "records" / name
     with refused("records", path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         with locked(home() / "records" / "runs", path.stem):
             own = json.loads(path.read_bytes()) if path.exists() else {}
             part = own
@@ -146,6 +148,6 @@ def keep(name, value, *keys):
 def locked(folder, name):
     """Hold a lock between processes; it lies in .unfinished of a store's folder, where git does not look."""
     unfinished = Path(folder) / ".unfinished"
-    unfinished.mkdir(parents=True, exist_ok=True)
+    make_folder(unfinished)
     with filelock.FileLock(unfinished / f"{name}.lock"):
         yield

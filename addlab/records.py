@@ -20,7 +20,7 @@ import safetensors.torch
 import torch
 from safetensors import SafetensorError
 
-from addlab.files import check_writable, read_whole, refused, write_whole
+from addlab.files import check_writable, make_folder, read_whole, refused, write_whole
 from addlab.inputs import Refusal, shown
 
 FORMAT = 2
@@ -164,7 +164,7 @@ class Store:
     def make_ready(self, configs):
         """Make the folders of runs to come; raises ValueError, one line, before any work where one refuses files."""
         with refused("run store", self.folder):
-            self.unfinished.mkdir(parents=True, exist_ok=True)
+            make_folder(self.unfinished)
             for config in configs:
                 self.path(config).parent.mkdir(exist_ok=True)
         for path in {self.unfinished / "room", *(self.path(config) for config in configs)}:

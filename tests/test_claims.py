@@ -7,7 +7,7 @@ import pytest
 
 from addlab.study import claims
 from addlab.study.measures import Measure
-from addrnn import Config
+from addrnn import Config, Run
 
 
 def seeds(yes, no, undecided=0):

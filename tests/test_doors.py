@@ -17,7 +17,7 @@ from packaging.specifiers import SpecifierSet
 from test_command import call, refused
 
 import addrnn
-from addlab import files, inputs, workers
+from addlab import inputs, workers
 
 ENDLESS = ["--digit_len", "3", "--batch_size", "20", "--test_batch_size", "20", "--epoch", str(10**9)]
 HUGE = 10**12

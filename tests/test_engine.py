@@ -1,6 +1,9 @@
 """The engine: exact gradients, the same bits with any number of threads and on every processor."""
 
+import copy
+import functools
 import os
+import pickle
 import subprocess
 import sys
 import textwrap
@@ -12,9 +15,12 @@ import torch
 from conftest import ROOT
 from hypothesis import example, given, settings
 from numba import njit
+from torch import nn
+from torch.nn.utils import parametrizations, prune
 
 import addrnn
-from addlab.engine import bptt, functions, lanes, parameters, products
+from addlab import engine
+from addlab.engine import functions, lanes, parameters, products
 from addrnn import Adder, Config
 
 CELLS = st.sampled_from(["RNN", "LSTM", "GRU"])
@@ -31,7 +37,7 @@ def adder(**settings):
 
 def gradients(model, *batch, **options):
     """Loss, accuracy and the gradients, as bytes."""
-    loss, accuracy = bptt.BPTT(model, **options).gradients(*batch)
+    loss, accuracy = engine.gradients(model, *batch, **options)
     return loss, accuracy, [p.grad.numpy().tobytes() for p in model.parameters()]
 
 
@@ -46,9 +52,9 @@ def gradients(model, *batch, **options):
 def test_gradients_equal_autograd_in_float64(cell, layers, hidden, embedding, count, columns, seed):
     model = adder(cell=cell, layers=layers, hidden=hidden, embedding=embedding, seed=seed)
     batch = list(digits(np.random.default_rng(seed), count, columns))
-    loss, accuracy = bptt.BPTT(model).gradients(*batch)
-    logits, _ = bptt.BPTT(model).logits(*batch[:2])
-    said = bptt.BPTT(model).predict(*batch[:2])
+    loss, accuracy = engine.gradients(model, *batch)
+    logits, _ = engine.logits(model, *batch[:2])
+    said = engine.predict(model, *batch[:2])
     ours = [p.grad.double() for p in model.parameters()]
     exact_loss, exact_accuracy = addrnn.autograd(model.double(), *batch)
     assert abs(loss - exact_loss) < 1e-5
@@ -81,12 +87,12 @@ def test_a_small_loss_is_exact_to_its_own_last_digits():
             p.zero_()
         model.dense.bias[3] = 20.0  # always says 3, with a loss of 9 e^-20
     three = np.full((5, 4), 3)
-    loss, accuracy = bptt.BPTT(model).gradients(three, three, three)
+    loss, accuracy = engine.gradients(model, three, three, three)
     assert loss == pytest.approx(np.log1p(9 * np.exp(-20.0)), rel=1e-6) and accuracy == 1
     four = np.full((5, 4), 4)
     with torch.no_grad():
         model.dense.bias[3] = 1e9
-    loss, accuracy = bptt.BPTT(model).gradients(four, four, four)
+    loss, accuracy = engine.gradients(model, four, four, four)
     assert loss == pytest.approx(1e9) and accuracy == 0
 
 
@@ -94,11 +100,153 @@ def test_a_state_goes_on_where_it_was_left():
     for cell in ("RNN", "LSTM", "GRU"):
         model = adder(cell=cell, layers=2, hidden=20)
         num1, num2, _ = digits(np.random.default_rng(0), 14, 60)
-        whole, after = bptt.BPTT(model).logits(num1, num2)
-        first, state = bptt.BPTT(model).logits(num1[:, :23], num2[:, :23])
-        rest, end = bptt.BPTT(model).logits(num1[:, 23:], num2[:, 23:], state)
+        whole, after = engine.logits(model, num1, num2)
+        first, state = engine.logits(model, num1[:, :23], num2[:, :23])
+        rest, end = engine.logits(model, num1[:, 23:], num2[:, 23:], state)
         assert np.concatenate((first, rest), axis=1).tobytes() == whole.tobytes()
         assert np.array(end).tobytes() == np.array(after).tobytes()
+
+
+@pytest.mark.parametrize("cell", ["RNN", "LSTM", "GRU"])
+def test_states_are_those_that_torch_goes_through(cell):
+    model = adder(cell=cell, layers=2, hidden=20)
+    num1, num2, _ = digits(np.random.default_rng(0), 14, 70)
+    found, after = engine.states(model, num1, num2), engine.logits(model, num1, num2)[1]
+    assert np.array(found)[..., -1, :].tobytes() == np.array(after).tobytes()
+    double, state = copy.deepcopy(model).double(), None
+    for column in range(70):
+        pair = torch.cat([double.embed_layer(torch.as_tensor(n[:, column])) for n in (num1, num2)], dim=1)
+        _, state = double.rnn(pair[None], state)
+        exact = torch.stack(state) if cell == "LSTM" else state
+        assert np.abs(np.array(found)[..., column, :] - exact.detach().numpy()).max() < 1e-5
+
+
+# Which models are served
+
+class Renamed(Adder):
+    """A subclass that computes the same."""
+
+
+class Silent(Adder):
+    def forward(self, num1, num2):
+        return 0 * super().forward(num1, num2)
+
+
+class Doubled(nn.Linear):
+    def forward(self, x):
+        return 2 * super().forward(x)
+
+
+def changed(change, **settings):
+    model = adder(**{"layers": 2, "hidden": 20} | settings)
+    change(model)
+    return model
+
+
+def double_rnn(model):
+    class Own(nn.RNN):
+        def forward(self, *arguments):
+            states, last = super().forward(*arguments)
+            return 2 * states, last
+    model.rnn = Own(64, 20, 2)
+
+
+OTHERS = {
+    "another forward": lambda: Silent(Config(layers=1)),
+    "no adder": lambda: nn.Linear(2, 2),
+    "no model": lambda: None,
+    "another layer": lambda: changed(lambda m: setattr(m, "dense", Doubled(20, 10))),
+    "another cell": lambda: changed(double_rnn),
+    "ReLU": lambda: changed(lambda m: setattr(m, "rnn", nn.RNN(64, 20, 2, nonlinearity="relu"))),
+    "both directions": lambda: changed(lambda m: setattr(m, "rnn", nn.GRU(64, 10, 2, bidirectional=True))),
+    "batch first": lambda: changed(lambda m: setattr(m, "rnn", nn.LSTM(64, 20, 2, batch_first=True))),
+    "projection": lambda: changed(lambda m: setattr(m, "rnn", nn.LSTM(64, 30, 2, proj_size=20))),
+    "no biases": lambda: changed(lambda m: setattr(m, "rnn", nn.RNN(64, 20, 2, bias=False))),
+    "dropout": lambda: changed(lambda m: setattr(m.rnn, "dropout", 0.5)),
+    "no bias": lambda: changed(lambda m: setattr(m, "dense", nn.Linear(20, 10, bias=False))),
+    "eleven outputs": lambda: changed(lambda m: setattr(m, "dense", nn.Linear(20, 11))),
+    "another width": lambda: changed(lambda m: setattr(m, "dense", nn.Linear(21, 10))),
+    "eleven digits": lambda: changed(lambda m: setattr(m, "embed_layer", nn.Embedding(11, 32))),
+    "padding": lambda: changed(lambda m: setattr(m, "embed_layer", nn.Embedding(10, 32, padding_idx=0))),
+    "a largest norm": lambda: changed(lambda m: setattr(m, "embed_layer", nn.Embedding(10, 32, max_norm=0.1))),
+    "no dense layer": lambda: changed(lambda m: setattr(m, "dense", None)),
+    "a parameter more": lambda: changed(lambda m: setattr(m, "scale", nn.Parameter(torch.ones(1)))),
+    "a layer more": lambda: changed(lambda m: setattr(m, "more", nn.Linear(2, 2))),
+    "a hook": lambda: changed(lambda m: m.rnn.register_forward_hook(lambda *_: None)),
+    "a hook before": lambda: changed(lambda m: m.register_forward_pre_hook(lambda *_: None)),
+    "a hook of gradients": lambda: changed(lambda m: m.dense.weight.register_hook(lambda g: 2 * g)),
+    "a forward of its own": lambda: changed(lambda m: setattr(m.dense, "forward", torch.tanh)),
+    "pruned": lambda: changed(lambda m: prune.l1_unstructured(m.rnn, "weight_hh_l0", 0.5)),
+    "weight norm": lambda: changed(lambda m: parametrizations.weight_norm(m.dense)),
+    "tied weights": lambda: changed(lambda m: setattr(m.rnn, "weight_hh_l1", m.rnn.weight_hh_l0)),
+    "double": lambda: adder().double(),
+    "half": lambda: adder().half(),
+    "no memory": lambda: adder().to("meta"),
+    "one column of a matrix": lambda: changed(lambda m: setattr(m.dense.weight, "data", torch.ones(20, 10).T)),
+}
+
+
+@pytest.mark.parametrize("other", OTHERS)
+def test_what_is_no_plain_adder_is_not_served(other):
+    model, two = OTHERS[other](), np.zeros((2, 3), np.int64)
+    assert not engine.supports(model)
+    for refused in (engine.predict, engine.logits, engine.states, functools.partial(engine.gradients, total=two)):
+        with pytest.raises(ValueError, match=r"^model: got [^\n]+, allowed is what addlab.engine.supports$"):
+            refused(model, num1=two, num2=two)
+
+
+def test_a_hook_of_all_modules_is_seen():
+    with_hook = nn.modules.module.register_module_forward_hook(lambda *_: None)
+    try:
+        assert not engine.supports(adder())
+    finally:
+        with_hook.remove()
+    assert engine.supports(adder())
+
+
+@pytest.mark.parametrize("plain", [
+    lambda: Renamed(Config()), lambda: adder(cell="LSTM", layers=4, hidden=3), lambda: copy.deepcopy(adder()),
+    lambda: pickle.loads(pickle.dumps(adder(cell="GRU"))), lambda: changed(lambda m: m.dense.requires_grad_(False)),
+    lambda: changed(lambda m: setattr(m.rnn, "dropout", 0.5)).eval(), lambda: torch.nn.Module.train(adder())])
+def test_a_plain_adder_is_served(plain):
+    model, batch = plain(), list(digits(np.random.default_rng(0), 4, 6))
+    assert engine.supports(model)
+    exact = model(*batch[:2]).argmax(2).numpy()
+    assert (engine.predict(model, *batch[:2]) == exact).all()
+
+
+def test_what_is_frozen_is_left_alone():
+    model, twin, batch = adder(layers=2), adder(layers=2), list(digits(np.random.default_rng(0), 20, 6))
+    frozen = [model.embed_layer.weight, model.rnn.bias_hh_l1]
+    for p in frozen:
+        p.requires_grad_(False)
+    before = [p.clone() for p in frozen]
+    adam, other = (engine.Adam(m.parameters(), 0.1) for m in (model, twin))
+    for m, optimizer in ((model, adam), (twin, other)):
+        engine.gradients(m, *batch)
+        optimizer.step()
+    assert all(p.grad is None and p.equal(old) for p, old in zip(frozen, before, strict=True))
+    free = [(p, q) for p, q in zip(model.parameters(), twin.parameters(), strict=True) if p.requires_grad]
+    assert len(free) == 9 and all(p.equal(q) for p, q in free)
+
+
+@pytest.mark.parametrize("go_on", [
+    lambda model, adam: copy.deepcopy((model, adam)), lambda model, adam: pickle.loads(pickle.dumps((model, adam))),
+    lambda model, adam: (model.load_state_dict(copy.deepcopy(model.state_dict()), assign=True), (model, adam))[1]])
+def test_a_model_that_was_copied_or_loaded_is_the_one_that_learns(go_on):
+    batches = [list(digits(np.random.default_rng(i), 20, 6)) for i in range(6)]
+
+    def learned(between):
+        model = adder(layers=1)
+        adam = engine.Adam(model.parameters, 0.01)
+        for i, batch in enumerate(batches):
+            if i == 3:
+                model, adam = between(model, adam)
+            engine.gradients(model, *batch)
+            adam.step()
+        return b"".join(p.detach().numpy().tobytes() for p in model.parameters())
+
+    assert learned(go_on) == learned(lambda *both: both)
 
 
 # The same bits
@@ -121,22 +269,20 @@ def test_threads_and_recomputed_segments_change_no_bit(cell, layers, hidden, cou
 def test_two_models_in_turn_do_not_disturb_each_other():
     models = [adder(cell=cell, digit_len=5, seed=seed) for cell in ("RNN", "GRU") for seed in (0, 1)]
     batches = [list(digits(np.random.default_rng(i), 30, 40)) for i in range(4)]
-    engines = [bptt.BPTT(model) for model in models]
     alone = [gradients(model, *batch) for model, batch in zip(models, batches, strict=True)]
     for _ in range(2):
-        for engine, model, batch, right in zip(engines, models, batches, alone, strict=True):
-            found = engine.gradients(*batch)
-            assert (*found, [p.grad.numpy().tobytes() for p in model.parameters()]) == right
+        for model, batch, right in zip(models, batches, alone, strict=True):
+            assert gradients(model, *batch) == right
 
 
 DIGEST = textwrap.dedent("""
     import hashlib, addrnn
-    from addlab.engine import bptt
+    from addlab import engine
     for cell in ("RNN", "LSTM", "GRU"):
         config = addrnn.Config(digit_len=6, cell=cell, layers=2, hidden=24, embedding=5, batches=30, batch_size=29)
         run = addrnn.train(config)
         weights = b"".join(p.detach().numpy().tobytes() for p in run.model.parameters())
-        logits, _ = bptt.BPTT(run.model).logits(*addrnn.sample(20, 50, addrnn.streams(7)[2])[:2])
+        logits, _ = engine.logits(run.model, *addrnn.sample(20, 50, addrnn.streams(7)[2])[:2])
         facts = repr((run.loss, run.batch_accuracy, run.accuracy)).encode()
         print(hashlib.sha256(weights + logits.tobytes() + facts).hexdigest())
 """)
@@ -167,8 +313,8 @@ EVERYWHERE = [  # RNN, LSTM, GRU
 
 
 def test_30_batches_of_each_cell_have_the_bits_that_every_machine_has():
-    """These digests change only with bptt.VERSION: then all records are made anew."""
-    assert bptt.VERSION == 1
+    """These digests change only with engine.VERSION: then all records are made anew."""
+    assert engine.VERSION == 1
     assert child(DIGEST).split() == EVERYWHERE
 
 
@@ -279,8 +425,8 @@ def test_the_polar_methods_logarithm_is_exact():
 @pytest.mark.parametrize("bad", [np.full((2, 3), 10), np.full((2, 3), -1), np.zeros((2, 4)), np.zeros(3),
                                  np.zeros((0, 3))])
 def test_digits_that_are_none_are_refused(bad):
-    engine, good = bptt.BPTT(adder(layers=1)), np.zeros((2, 3))
+    model, good = adder(layers=1), np.zeros((2, 3))
     with pytest.raises(ValueError, match="digits: got"):
-        engine.predict(bad, good)
+        engine.predict(model, bad, good)
     with pytest.raises(ValueError, match="digits: got"):
-        engine.gradients(good, good, bad)
+        engine.gradients(model, good, good, bad)

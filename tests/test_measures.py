@@ -8,7 +8,7 @@ import pytest
 
 from addlab.study import measures
 from addlab.study.measures import Measure
-from addrnn import Config
+from addrnn import Config, Run
 
 
 def planted(falls_at, seed=0, batches=400, low=0.01, high=2.0):

@@ -4,11 +4,9 @@ import dataclasses
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from conftest import ROOT
 
 import addrnn
 from addlab import workers
-from addlab.records import Store
 from addlab.study.experiments import EXPERIMENTS, keeps_weights
 from addrnn import Config
 from tools import retrain

@@ -5,21 +5,23 @@ import contextlib
 import dataclasses
 import hashlib
 import json
-import multiprocessing.queues
 import os
 import pickle
 import signal
 import subprocess
 import sys
+import threading
 import time
 import warnings
 
+import psutil
 import pytest
 import torch
 
 import addrnn
-from addlab.records import record_of, seal_of, tensor_bytes
+from addlab import workers
 from addlab.devices import cores
+from addlab.records import record_of, seal_of, tensor_bytes
 
 TINY = addrnn.Config(digit_len=3, layers=1, batches=30, eval_every=10, batch_size=20, test_batch_size=20, hidden=8,
                      embedding=4)
@@ -131,15 +133,21 @@ def test_a_run_that_fails_is_named_and_the_others_go_on(home):
     assert store.read(SEVERAL[0]) and store.read(SEVERAL[1])
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_a_sweep_without_room_for_threads_ends(home, monkeypatch):
-    def no_room(queue):
+    def no_room(thread):
         raise RuntimeError("can't start new thread")
 
-    monkeypatch.setattr(multiprocessing.queues.Queue, "_start_thread", no_room)  # what sends tasks to a worker
-    with pytest.raises(RuntimeError, match="its worker process died"):
+    monkeypatch.setattr(threading.Thread, "start", no_room)  # behind each worker process there is one
+    with pytest.raises(RuntimeError, match="^can't start new thread$"):
         addrnn.sweep([TINY])
-    assert not multiprocessing.active_children()
+    assert not psutil.Process().children(recursive=True)
+
+
+def test_a_worker_that_dies_fails_its_own_run_alone(home, monkeypatch):
+    monkeypatch.setattr(workers, "start_worker", lambda: subprocess.Popen(
+        [sys.executable, "-c", "pass"], stdin=subprocess.PIPE, stdout=subprocess.PIPE))
+    with pytest.raises(RuntimeError, match=r"^digit_len=3.*: its worker process died \(killed, or out of memory\)$"):
+        addrnn.sweep([TINY])
 
 
 def test_two_processes_at_once_train_a_run_once(home):

@@ -5,8 +5,9 @@ import pytest
 import torch
 
 import addrnn
+from addlab import engine
 from addlab.study import carries, dissect, start
-from addrnn import Adder, Config, carry_add, sample
+from addrnn import Adder, Config, Run, carry_add, sample
 from tests.test_carries import handmade
 
 TINY = Config(digit_len=4, batches=6, batch_size=20, hidden=6, embedding=3, layers=2)
@@ -92,10 +93,10 @@ def test_a_model_that_saw_its_batches_once_shows_no_gap_and_one_that_learned_the
     assert abs(gap) < 4 * error
     rng = addrnn.streams(config.seed)[1]
     batches = [sample(50, 3, rng) for _ in range(30)][-20:]
-    engine, adam = addrnn.bptt.BPTT(run.model), addrnn.parameters.Adam(run.model.parameters(), 3e-3)
+    adam = addrnn.parameters.Adam(run.model.parameters(), 3e-3)
     for _ in range(20):
         for batch in batches:
-            engine.gradients(*batch)
+            engine.gradients(run.model, *batch)
             adam.step()
     gap, error = dissect.overfitting(run)
     assert gap > 4 * error

@@ -17,6 +17,7 @@ if __name__ == "__main__":
 
 # isort: split
 import argparse
+import functools
 import json
 import multiprocessing
 import resource
@@ -29,7 +30,7 @@ import numpy as np
 import torch
 
 import addrnn
-from addlab.engine import bptt, parameters
+from addlab import engine
 from addlab.files import CHECKOUT, write_whole
 
 BLOCKS = {"RNN": 1, "LSTM": 4, "GRU": 3}  # hidden x hidden blocks of a cell's weight matrix
@@ -40,12 +41,12 @@ ROUNDS = {10: 31, 100: 11, 1000: 5, 5000: 2}
 SAID = [(cell, pairs, digits) for cell in BLOCKS for pairs, digits in ((200, 5000), (1, 1_000_000))]
 
 
-def batch_of(engine, cell, layers, digits):
+def batch_of(who, cell, layers, digits):
     """A function that trains on one batch again and again, by "torch" or by "ours"."""
     model = addrnn.Adder(addrnn.Config(cell=cell, layers=layers))
     batch = addrnn.sample(200, digits, np.random.default_rng(0))
-    if engine == "ours":
-        gradients, optimizer = bptt.BPTT(model).gradients, parameters.Adam(model.parameters(), 1e-3)
+    if who == "ours":
+        gradients, optimizer = functools.partial(engine.gradients, model), engine.Adam(model.parameters(), 1e-3)
     else:
         def gradients(*batch):
             addrnn.autograd(model, *batch)

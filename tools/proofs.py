@@ -19,6 +19,7 @@ import numpy as np
 import torch
 
 import addrnn
+from addlab import engine, files
 from addlab.certify import (
     ADDITION,
     Network,
@@ -31,8 +32,8 @@ from addlab.certify import (
 )
 from addlab.certify.machines import run
 from addlab.certify.training import is_finite
-from addlab import files
 from addlab.command import fail, one_line_errors
+from addlab.engine import parameters
 
 FOLDER = files.CHECKOUT / "records" / "proofs"
 
@@ -225,14 +226,14 @@ def run_base(base, layers, chains, seed, hidden=64, lr=1e-3, batches=500):
     begin = time.process_time()
     model = addrnn.Adder(addrnn.Config(layers=layers, hidden=hidden, seed=seed))
     rng, table = np.random.default_rng(seed), weighted_sum(base, 1, 1)
-    engine, adam = bptt.BPTT(model), parameters.Adam(model.parameters(), lr)
+    adam = parameters.Adam(model.parameters(), lr)
     for _ in range(batches):
         num1, num2 = sums_in_base(base, 200, chains, rng)
-        engine.gradients(num1, num2, run(table, num1, num2))
+        engine.gradients(model, num1, num2, run(table, num1, num2))
         adam.step()
     num1, num2 = sums_in_base(base, 1000, 0.0, rng)
-    accuracy = float((engine.predict(num1, num2) == run(table, num1, num2)).all(1).mean())
-    kept = dict(carry=survived(engine, table, 1), no_carry=survived(engine, table, 0))
+    accuracy = float((engine.predict(model, num1, num2) == run(table, num1, num2)).all(1).mean())
+    kept = dict(carry=survived(model, table, 1), no_carry=survived(model, table, 0))
     certificate = certify(in_base(model, base), table)
     if certificate and not chains and not (FOLDER / f"data_alone_base_{base}.json").exists():
         certificate.save(FOLDER / f"data_alone_base_{base}")
@@ -250,11 +251,11 @@ def sums_in_base(base, count, chains, rng):
     return num1, num2
 
 
-def survived(engine, table, carry):
+def survived(model, table, carry):
     """How many columns of base - 1 and 0, up to 400, come out right after a carry, or after none."""
     num1, num2 = np.full((1, CHAIN + 1), table.symbols - 1), np.zeros((1, CHAIN + 1), dtype=int)
     num2[0, 0] = carry
-    wrong = (engine.predict(num1, num2) != run(table, num1, num2))[0, 1:]
+    wrong = (engine.predict(model, num1, num2) != run(table, num1, num2))[0, 1:]
     return int(wrong.argmax()) if wrong.any() else CHAIN
 
 

@@ -313,8 +313,8 @@ def run_all(notebooks):
             runs = {pool.submit(refresh, path): path for path in notebooks}
             for done, run in enumerate(as_completed(runs), 1):
                 seconds, problem = time.monotonic() - begin, run.result()
-                print(f"{runs[run].name} {'failed' if problem else 'is run'}: {done} of {len(runs)} after {seconds:.0f} s",
-                      flush=True)
+                print(f"{runs[run].name} {'failed' if problem else 'is run'}: {done} of {len(runs)} after "
+                      f"{seconds:.0f} s", flush=True)
                 problems += [problem] if problem else []
         except KeyboardInterrupt:
             for worker in multiprocessing.active_children():

@@ -15,10 +15,10 @@ import safetensors.torch
 import torch
 
 import addrnn
+from addlab import files
 from addlab.certify import checker
 from addlab.certify.boxes import Cases, Interval, Weights, advance, first_boxes, least_lead
 from addlab.certify.machines import ADDITION, Network
-from addlab import files
 
 ROOMS = [2.0**-k for k in range(4, 15)]  # left at every end of a box, for rounding
 COLUMNS = 300  # until the boxes rest

@@ -16,15 +16,12 @@ results in records/carries.json; without that file all are measured anew.
 """
 
 import hashlib
-import json
 from dataclasses import dataclass
 
 import numpy as np
 from flint import fmpz
 
-import addrnn
-from addlab import files
-from addlab.engine import bptt
+from addlab import engine, files
 from addlab.records import tensor_bytes
 from addrnn import carry_add, to_text
 
@@ -115,7 +112,7 @@ class Walk:
 
     def __init__(self, model, digits):
         self.model, self.digits = model, digits
-        self.engine, self.is_lstm = bptt.BPTT(model), model.config.cell == "LSTM"
+        self.is_lstm = model.config.cell == "LSTM"
         self.wrong, self.states, self.longest = [], 0, 0
         width = self.start(1).features().shape[1]
         self.products = np.zeros((2, width, width + 1))  # for each carry: features times (features, least margin)
@@ -139,7 +136,7 @@ class Walk:
         for i in range(columns.shape[1]):
             carry, right[:, i] = np.divmod(num1[:, i] + num2[:, i] + carry, 10)
         before = tuple(np.split(places.state, 2)) if self.is_lstm else places.state
-        logits, state = self.engine.logits(num1, num2, before)
+        logits, state = engine.logits(self.model, num1, num2, before)
         state = np.concatenate(state) if self.is_lstm else state
         leads = np.take_along_axis(logits, right[..., None], axis=2)
         np.put_along_axis(logits, right[..., None], -np.inf, axis=2)

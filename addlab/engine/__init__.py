@@ -1,0 +1,121 @@
+"""What others ask of the engine: gradients, predictions and states of an adder, with the same bits on every CPU.
+
+Every function takes the model at each call and reads its parameters where they are then, so nothing goes stale when a
+model is copied, pickled or loaded. Where `supports(model)` is False, torch serves.
+
+    loss, accuracy = gradients(model, num1, num2, total)   # and each parameter's .grad, for Adam or any optimizer
+    digits = predict(model, num1, num2)
+"""
+
+import numpy as np
+import torch
+
+from addlab.engine import bptt, cells
+from addlab.engine.bptt import KEPT, ROWS, VERSION
+from addlab.engine.compiling import prepare
+from addlab.engine.lanes import kernel
+from addlab.engine.layout import join, layout_of
+from addlab.engine.parameters import Adam, draw
+from addlab.engine.support import named, refusal, served, sizes
+from addlab.engine.threads import on_threads, one_thread
+
+__all__ = ["CELLS", "VERSION", "Adam", "draw", "gates", "gradients", "kernel", "logits", "one_thread", "predict",
+           "prepare", "served", "states", "supports"]
+
+CELLS = {name: getattr(torch.nn, name) for name in cells.CELLS}  # {name: torch's class}
+
+
+def gates(cell):
+    """How many hidden x hidden blocks the weights of a cell have, by its name."""
+    return len(cells.INPUT_BLOCKS[cells.CELLS[cell]])
+
+
+def supports(model):
+    """Whether the kernels compute what this model's own forward and torch's autograd would.
+
+    Its forward must be marked by `served`, and its parts be plain: an Embedding of the ten digits, an RNN (of tanh),
+    LSTM or GRU with biases, a Linear of ten outputs, in float32 on the CPU, without hooks, dropout or more parameters.
+    """
+    return not refusal(model)
+
+
+def gradients(model, num1, num2, total, *, kept_bytes=KEPT):
+    """Mean cross-entropy a digit, and the share of sums with every digit right; overwrites every parameter's .grad.
+
+    num1, num2, total: integers from 0 to 9, [count, digits]. A parameter that requires no gradient is left alone.
+    `kept_bytes` bounds what a thread keeps of the states; it changes no bit. Raises ValueError for other digits, and
+    for a model that is not served.
+    """
+    net, layout = net_of(model)
+    num1, num2, total = digit_arrays(num1, num2, total)
+    count, columns = num1.shape
+    tiles, chunk = -(-count // ROWS), bptt.chunk_of(layout.shape)
+    sums, losses, right = np.empty((tiles, layout.length), np.float32), np.zeros(tiles), np.zeros(tiles, np.int64)
+    kept = min(bptt.kept_columns(layout.shape, kept_bytes), -(-columns // chunk) * chunk)
+    on_threads(bptt.train, tiles, layout.shape, net, num1, num2, total, chunk, kept, sums, losses, right,
+               bptt.IDENTITY)
+    gradient, at = torch.from_numpy(join(layout.shape, net, sums)[layout.sources]), 0
+    for p in named(model).values():
+        if p.requires_grad:
+            p.grad = gradient[at : at + p.numel()].view(p.shape)
+        at += p.numel()
+    return sum(losses.tolist()) / num1.size, int(right.sum()) / count
+
+
+def predict(model, num1, num2):
+    """The most likely digit at every position, the lowest of equals: int64 [count, digits]."""
+    return walk(model, num1, num2)["digits"]
+
+
+def logits(model, num1, num2, state=None):
+    """Logits float32 [count, digits, 10] and the state after the last column, from a state before the first.
+
+    A state is float32 [layers, count, hidden], for an LSTM a pair (h, c) of them; None is the zero state.
+    """
+    found = walk(model, num1, num2, state, "logits")
+    return found["logits"], pair_of(model, found["after"])
+
+
+def states(model, num1, num2, state=None):
+    """The state after each column: float32 [layers, count, digits, hidden], for an LSTM a pair (h, c) of them."""
+    return pair_of(model, walk(model, num1, num2, state, "states")["states"])
+
+
+def walk(model, num1, num2, state=None, wanted=None):
+    """{"digits": …, "after": the state}, and "logits" or "states" where they are wanted."""
+    net, layout = net_of(model)
+    num1, num2 = digit_arrays(num1, num2)
+    kept = layout.shape.layers * (2 if layout.shape.cell == cells.LSTM else 1)
+    rooms = {"logits": (*num1.shape, 10), "states": (kept, *num1.shape, layout.units)}
+    found = {name: np.empty(size if name == wanted else (0,) * len(size), np.float32) for name, size in rooms.items()}
+    found |= {"digits": np.empty(num1.shape, np.int64), "after": np.zeros((kept, len(num1), layout.units), np.float32)}
+    if state is not None:
+        found["after"][:] = np.concatenate(state) if isinstance(state, tuple) else state
+    on_threads(bptt.predict, -(-len(num1) // ROWS), layout.shape, net, num1, num2, bptt.chunk_of(layout.shape),
+               found["after"], found["digits"], found["logits"], found["states"])
+    return found
+
+
+def pair_of(model, array):
+    """(h, c) of an LSTM's states; those of others as they are."""
+    return tuple(np.split(array, 2)) if isinstance(model.rnn, torch.nn.LSTM) else array
+
+
+def net_of(model):
+    """A model's parameters as the kernels read them, and their Layout."""
+    if why := refusal(model):
+        raise ValueError(f"model: got {why}, allowed is what addlab.engine.supports")
+    prepare()
+    layout = layout_of(*sizes(model))
+    return layout.net([p.detach().numpy().reshape(-1) for p in named(model).values()]), layout
+
+
+def digit_arrays(*arrays):
+    """The arrays as int64, checked, since the kernels trust them. Raises ValueError."""
+    arrays = [np.ascontiguousarray(a, dtype=np.int64) for a in arrays]
+    for a in arrays:
+        if a.ndim != 2 or a.shape != arrays[0].shape or not a.size:
+            raise ValueError(f"digits: got shapes {[x.shape for x in arrays]}, allowed is one shape [count, digits]")
+        if a.view(np.uint64).max() > 9:  # where a negative number is a large one
+            raise ValueError(f"digits: got {a.min()} to {a.max()}, allowed is 0 to 9")
+    return arrays

@@ -12,14 +12,9 @@ Arrays are flat and in float32; `hidden` below is padded to whole lanes, by unit
 sums is part of what VERSION names: any change of it changes the bits of every run.
 """
 
-import functools
-import sys
-import threading
-from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from numba import njit
 
 from addlab.engine import cells
@@ -42,7 +37,7 @@ from addlab.engine.lanes import (
     store,
     zeros,
 )
-from addlab.engine.layout import Layout, Net, Shape, fill_table, gradient_places, join
+from addlab.engine.layout import gradient_places
 from addlab.engine.products import multiply
 
 VERSION = 1
@@ -261,11 +256,21 @@ def train(shape, net, num1, num2, total, chunk, kept, sums, losses, right, ident
         right[tile] = len(one) - np.count_nonzero(missed)
 
 
-@kernel
-def predict(shape, net, num1, num2, chunk, state, digits, logits, first, step):
-    """The digits said in the tiles first, first + step, …: int64 [count, columns]; logits too if there is room.
+@njit(**OPTIONS)
+def show(shape, held, state, rows):
+    """Copy what `move` left of a tile to state [layers or twice as many, rows that do not pad, units]."""
+    for k in range(state.shape[0]):
+        for r in range(state.shape[1]):
+            at = (k * rows + r) * shape.hidden
+            state[k, r] = held[at : at + state.shape[2]]
 
-    state [layers or twice as many, count, units] is the state before and becomes the state after.
+
+@kernel
+def predict(shape, net, num1, num2, chunk, state, digits, logits, states, first, step):
+    """The digits said in the tiles first, first + step, …: int64 [count, columns]; logits and states if there is room.
+
+    state [layers or twice as many, count, units] is the state before and becomes the state after. logits: [count,
+    columns, 10]; states: [layers or twice as many, count, columns, units], after each column.
     """
     count, columns = num1.shape
     chunk = min(chunk, columns)
@@ -290,114 +295,19 @@ def predict(shape, net, num1, num2, chunk, state, digits, logits, first, step):
                     digits[low + r, begin + t] = said.argmax()
                     if logits.size:
                         logits[low + r, begin + t] = said
-        for k in range(len(state)):
-            for r in range(len(one)):
-                at = (k * rows + r) * shape.hidden
-                state[k, low + r] = held[at : at + state.shape[2]]
+            for t in range(here * (states.size > 0)):
+                move(shape, tape, rows, t + 1, address(held, 0), False)
+                show(shape, held, states[:, low : low + ROWS, begin + t], rows)
+        show(shape, held, state[:, low : low + ROWS], rows)
 
 
-@functools.cache
-def pool():
-    return ThreadPoolExecutor(thread_name_prefix="tiles")
+def chunk_of(shape):
+    """Columns of a chunk: as many as stay in cache."""
+    return 32 // cells.BLOCKS[shape.cell]
 
 
-def on_threads(function, count, *arguments):
-    """Call function(*arguments, first, step) on as many threads as torch would use, each for every step-th tile."""
-    threads = max(1, min(torch.get_num_threads(), -(-count // ROWS)))
-    others = [pool().submit(function, *arguments, first, threads) for first in range(1, threads)]
-    function(*arguments, 0, threads)
-    for other in others:
-        other.result()
-
-
-@functools.cache
-def prepare():
-    """Have all kernels compiled: from disk in half a second, or once for each processor, which a terminal is told."""
-    told = threading.Timer(2, lambda: sys.stderr.isatty() and print(
-        "addrnn: compiling the engine for this processor, once: some twenty seconds", file=sys.stderr))
-    told.daemon = True
-    told.start()
-    sizes = Shape(cells.RNN, 1, WIDTH, WIDTH, WIDTH, WIDTH, 0)
-    *_, length = gradient_places(sizes)
-    vectors = [zeros(count) for count in (10 * WIDTH, *[2 * WIDTH**2] * 2, *[WIDTH**2] * 5, 10 * WIDTH, WIDTH, WIDTH,
-                                          100 * WIDTH)]
-    net, digits, sums = Net(*vectors), np.zeros((1, 1), np.int64), np.zeros((1, length), np.float32)
-    fill_table(sizes, net)
-    train(sizes, net, digits, digits, digits, 1, 1, sums, np.zeros(1), np.zeros(1, np.int64), IDENTITY, 0, 1)
-    join(sizes, net, sums)
-    state, logits = np.zeros((1, 1, 1), np.float32), np.zeros((0, 0, 0), np.float32)
-    predict(sizes, net, digits, digits, 1, state, digits, logits, 0, 1)
-    told.cancel()
-
-
-class BPTT:
-    """Gradients and predictions of an Adder on the CPU.
-
-    `model` has .embed_layer (Embedding), .rnn (RNN, LSTM or GRU with biases) and .dense (Linear), in float32. Its
-    parameters are read afresh, in place, at every call. `kept_bytes` bounds what a thread keeps of the states; it
-    changes no bit.
-    """
-
-    def __init__(self, model, kept_bytes=KEPT):
-        prepare()
-        self.parameters, self.layout = list(model.parameters()), Layout(model)
-        self.values = [p.detach().numpy().reshape(-1) for p in self.parameters]  # the same memory
-        shape = self.layout.shape
-        self.chunk = 32 // cells.BLOCKS[shape.cell]
-        column = ROWS * shape.layers * 4 * (shape.hidden * (1 + (shape.cell == cells.LSTM))
-                                            + shape.width * (shape.cell != cells.RNN))
-        self.kept = max(1, kept_bytes // column // self.chunk) * self.chunk
-
-    def gradients(self, num1, num2, total):
-        """Mean cross-entropy a digit, and the share of sums with every digit right; overwrites every parameter's .grad.
-
-        num1, num2, total: integers from 0 to 9, [count, digits].
-        """
-        num1, num2, total = digit_arrays(num1, num2, total)
-        count, columns = num1.shape
-        layout, tiles = self.layout, -(-count // ROWS)
-        net = layout.net(self.values)
-        sums, losses, right = np.empty((tiles, layout.length), np.float32), np.zeros(tiles), np.zeros(tiles, np.int64)
-        kept = min(self.kept, -(-columns // self.chunk) * self.chunk)
-        on_threads(train, count, layout.shape, net, num1, num2, total, self.chunk, kept, sums, losses, right, IDENTITY)
-        gradient, at = torch.from_numpy(join(layout.shape, net, sums)[layout.sources]), 0
-        for p in self.parameters:
-            p.grad = gradient[at : at + p.numel()].view(p.shape)
-            at += p.numel()
-        return sum(losses.tolist()) / num1.size, int(right.sum()) / count
-
-    def predict(self, num1, num2):
-        """The most likely digit at every position, the lowest of equals: int64 [count, digits]."""
-        digits, _, _ = self._walk(num1, num2, None, logits=False)
-        return digits
-
-    def logits(self, num1, num2, state=None):
-        """Logits float32 [count, digits, 10] and the state after the last column, from a state before the first.
-
-        A state is float32 [layers, count, hidden], for an LSTM a pair (h, c) of them; None is the zero state.
-        """
-        _, logits, after = self._walk(num1, num2, state, logits=True)
-        return logits, tuple(np.split(after, 2)) if self.layout.shape.cell == cells.LSTM else after
-
-    def _walk(self, num1, num2, state, logits):
-        num1, num2 = digit_arrays(num1, num2)
-        shape, is_lstm = self.layout.shape, self.layout.shape.cell == cells.LSTM
-        after = np.zeros(((1 + is_lstm) * shape.layers, len(num1), self.layout.units), np.float32)
-        if state is not None:
-            after[:] = np.concatenate(state) if is_lstm else state
-        digits = np.empty(num1.shape, np.int64)
-        room = np.empty((*num1.shape, 10) if logits else (0, 0, 0), np.float32)
-        on_threads(predict, len(num1), shape, self.layout.net(self.values), num1, num2, self.chunk, after, digits,
-                   room)
-        return digits, room, after
-
-
-def digit_arrays(*arrays):
-    """The arrays as int64, checked, since the kernels trust them. Raises ValueError."""
-    arrays = [np.ascontiguousarray(a, dtype=np.int64) for a in arrays]
-    for a in arrays:
-        if a.ndim != 2 or a.shape != arrays[0].shape or not a.size:
-            raise ValueError(f"digits: got shapes {[x.shape for x in arrays]}, allowed is one shape [count, digits]")
-        if a.min() < 0 or a.max() > 9:
-            raise ValueError(f"digits: got {a.min()} to {a.max()}, allowed is 0 to 9")
-    return arrays
+def kept_columns(shape, kept_bytes):
+    """Columns whose states a thread keeps in so many bytes, in whole chunks."""
+    column = ROWS * shape.layers * 4 * (shape.hidden * (1 + (shape.cell == cells.LSTM))
+                                        + shape.width * (shape.cell != cells.RNN))
+    return max(1, kept_bytes // column // chunk_of(shape)) * chunk_of(shape)

@@ -1,6 +1,8 @@
 """From a model's parameters to the arrays that the walk reads, and from its sums back to their gradients."""
 
+import functools
 import itertools
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -9,6 +11,7 @@ from numba import njit
 from addlab.engine import cells
 from addlab.engine.lanes import OPTIONS, WIDTH, add, address, aligned, copy, kernel, load, store, zeros
 from addlab.engine.products import multiply
+from addlab.engine.support import shapes
 
 
 class Shape(NamedTuple):
@@ -49,14 +52,13 @@ def whole(count):
 class Layout:
     """Where each parameter stands in the arrays of a Net, and where its gradient comes from, as tables of positions."""
 
-    def __init__(self, model):
-        cell = cells.CELLS[{"RNN_TANH": "RNN"}.get(model.rnn.mode, model.rnn.mode)]
-        layers, units, digit_size = model.rnn.num_layers, model.rnn.hidden_size, model.embed_layer.embedding_dim
+    def __init__(self, cell, layers, units, digit_size):
         hidden, embedding = whole(units), whole(digit_size)
         width, reached = cells.BLOCKS[cell] * hidden, cells.REACH[cell] * hidden
         self.shape = Shape(cell, layers, hidden, embedding, width, reached, width - reached)
         self.units = units
-        size = sum(p.numel() for p in model.parameters())
+        parameters = shapes(cell, layers, units, digit_size)
+        size = sum(map(math.prod, parameters.values()))
         zero, never = size, size + 1  # two more numbers: what pads, and what no padded digit's score exceeds
 
         def padded(positions, *shape):
@@ -73,9 +75,9 @@ class Layout:
             return out.reshape(count * hidden, columns)
 
         names, at = {}, 0
-        for name, p in model.named_parameters():
-            names[name] = np.arange(at, at + p.numel()).reshape(p.shape)
-            at += p.numel()
+        for name, dimensions in parameters.items():
+            names[name] = np.arange(at, at + math.prod(dimensions)).reshape(dimensions)
+            at += names[name].size
         inputs, states = cells.INPUT_BLOCKS[cell], range(cells.REACH[cell])
         shifted = [self.shape.free // hidden + block for block in states]
         w_in, w, b_in, b = ([names[f"rnn.{part}_l{k}"] for k in range(layers)]
@@ -118,6 +120,7 @@ class Layout:
         return net
 
 
+layout_of = functools.lru_cache(maxsize=16)(Layout)  # one for all models of the same sizes
 PADDING = np.array([0, -1e30], np.float32)
 
 

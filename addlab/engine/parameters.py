@@ -60,13 +60,20 @@ def update(p, gradient, m, v, step_size, root_correction):
 
 
 class Adam:
-    """Adam with its usual constants, in place on the memory of float32 parameters on the CPU."""
+    """Adam with its usual constants, in place on the memory of float32 parameters on the CPU.
+
+    parameters: an iterable of them, or a function that gives one at each step, as `model.parameters`, so that tensors
+    put in their places are trained, too. Those without a .grad, or that require none, are left alone.
+    """
 
     def __init__(self, parameters, lr):
-        self.parameters, self.lr, self.step_count = list(parameters), lr, 0
-        self.values = [p.detach().numpy().reshape(-1) for p in self.parameters]  # the same memory
-        self.m, self.v = ([np.zeros_like(value) for value in self.values] for _ in range(2))
+        self.parameters, self.lr, self.step_count = parameters if callable(parameters) else list(parameters), lr, 0
+        sizes = [p.numel() for p in self._parameters()]
+        self.m, self.v = ([np.zeros(size, np.float32) for size in sizes] for _ in range(2))
         self.powers = [1.0, 1.0]  # of 0.9 and 0.999; a system's pow may differ in its last bit
+
+    def _parameters(self):
+        return list(self.parameters()) if callable(self.parameters) else self.parameters
 
     def step(self):
         """Update every parameter by its .grad."""
@@ -74,8 +81,9 @@ class Adam:
         self.powers = [self.powers[0] * 0.9, self.powers[1] * 0.999]
         step_size = np.float32(self.lr / (1 - self.powers[0]))
         root_correction = np.float32(math.sqrt(1 - self.powers[1]))
-        for p, value, m, v in zip(self.parameters, self.values, self.m, self.v, strict=True):
-            update(value, p.grad.numpy().reshape(-1), m, v, step_size, root_correction)
+        for p, m, v in zip(self._parameters(), self.m, self.v, strict=True):
+            if p.requires_grad and p.grad is not None:
+                update(p.detach().view(-1).numpy(), p.grad.numpy().reshape(-1), m, v, step_size, root_correction)
 
     def state_dict(self):
         """All that the next step depends on, as tensors by name, on their own memory."""

@@ -8,8 +8,8 @@ import math
 
 import numpy as np
 
+from addlab import engine
 from addlab.certify.search import KINDS, first_wrong, pairs_of, recall, search
-from addlab.engine import bptt
 from addlab.study.experiments import CHAINS, configs, recorded
 from addrnn import carry_add
 
@@ -87,12 +87,9 @@ def walk(model, num1, num2, state=None):
 
     `kept` is hidden, twice that for an LSTM, whose cell stands behind its output.
     """
-    engine, states, digits = bptt.BPTT(model), [], []
-    for column in range(num1.shape[1]):
-        logits, state = engine.logits(*(n[:, column : column + 1].astype(np.int64) for n in (num1, num2)), state)
-        states.append(np.concatenate(state, axis=2) if isinstance(state, tuple) else state)
-        digits.append(logits[:, 0].argmax(axis=1))
-    return np.stack(states), np.stack(digits, axis=1)
+    states, logits = engine.states(model, num1, num2, state), engine.logits(model, num1, num2, state)[0]
+    states = np.concatenate(states, axis=3) if isinstance(states, tuple) else states
+    return states.transpose(2, 0, 1, 3), logits.argmax(axis=2)
 
 
 def flat(states):

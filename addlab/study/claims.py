@@ -11,12 +11,10 @@ the share of yes among the decided (Wilson 1927):
 Verdicts are kept in records/verdicts.json. A claim with two halves has two of them.
 """
 
-import json
 import math
 
 from IPython.display import Markdown
 
-import addrnn
 from addlab import files
 from addlab.study import measures
 

@@ -6,14 +6,14 @@ import math
 import numpy as np
 
 import addrnn
-from addlab.engine import bptt
+from addlab import engine
 from addlab.study.carries import walk
 
 
 def losses(model, batches):
     """The loss of each batch (num1, num2, total), in nats a digit."""
-    engine = bptt.BPTT(copy.deepcopy(model))
-    return [engine.gradients(*batch)[0] for batch in batches]
+    model = copy.deepcopy(model)
+    return [engine.gradients(model, *batch)[0] for batch in batches]
 
 
 def overfitting(run, count=20):

@@ -390,7 +390,7 @@ def write(name, data):
     folder = files.home() / "figures"
     with one_line_refusal(folder):
         path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
+        files.make_folder(path.parent)
         # Two notebooks may draw the same figure at once.
         with files.locked(files.home() / "records" / "runs", "figures"):
             if not path.exists() or path.read_bytes() != data:

@@ -7,7 +7,6 @@ import torch
 from IPython.display import Markdown
 from matplotlib.patches import Rectangle
 
-import addrnn
 from addlab import files
 from addlab.certify import ADDITION, Certificate, checker
 from addlab.certify.boxes import Cases, Weights, transitions

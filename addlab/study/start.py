@@ -13,16 +13,14 @@ python -m addlab.study.start     train what has no record in records/start.json;
 """
 
 import dataclasses
-import json
 import sys
 
 import numpy as np
 import torch
 from torch import nn
 
-import addrnn
-from addlab import files
-from addlab.engine import bptt, parameters
+from addlab import engine, files
+from addlab.engine import parameters
 from addlab.study.experiments import configs
 from addrnn import Adder, Config, Run, sample, streams
 
@@ -102,15 +100,15 @@ def train(config, remedy):
 
 def plain_step(model, remedy):
     """A function of a batch that leaves gradients and returns (loss, accuracy, share of first digits right)."""
-    engine, begin = bptt.BPTT(model), int(remedy == "lead")
+    begin = int(remedy == "lead")
 
     def step(num1, num2, total):
-        digits = engine.predict(num1[:, : begin + 1], num2[:, : begin + 1])
+        digits = engine.predict(model, num1[:, : begin + 1], num2[:, : begin + 1])
         first = (digits[:, begin] == total[:, begin]).mean()
-        loss, accuracy = engine.gradients(num1, num2, total)
+        loss, accuracy = engine.gradients(model, num1, num2, total)
         if remedy == "tenth":
             whole = [p.grad.numpy().copy() for p in model.parameters()]
-            engine.gradients(num1[:, :1], num2[:, :1], total[:, :1])
+            engine.gradients(model, num1[:, :1], num2[:, :1], total[:, :1])
             for p, gradient in zip(model.parameters(), whole, strict=True):
                 mine = p.grad.numpy()
                 mine *= np.float32(SHARE)  # NumPy rounds each product and sum alike everywhere

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from addlab.engine import bptt
+from addlab import engine
 from addlab.study.plots import INK, RIGHT, WRONG
 from addrnn import carry_add, to_digits, to_text
 
@@ -33,7 +33,7 @@ def answer(model, a, b):
     pair = np.zeros((2, longest + 1), dtype=np.int64)
     for row, number in zip(pair, digits, strict=True):
         row[: len(number)] = number
-    logits = bptt.BPTT(model).logits(*pair[:, None])[0][0].astype(float)  # [columns, 10]
+    logits = engine.logits(model, *pair[:, None])[0][0].astype(float)  # [columns, 10]
     chances = np.exp(logits - logits.max(axis=1, keepdims=True))
     return pair, carry_add(*pair), logits.argmax(axis=1), chances.max(axis=1) / chances.sum(axis=1)
 

@@ -11,8 +11,8 @@ from test_runs import TINY, same
 
 import addrnn
 from addlab import workers
-from addlab.study import plots
 from addlab.command import main
+from addlab.study import plots
 
 BIG = dataclasses.replace(TINY, hidden=64, layers=3)
 
