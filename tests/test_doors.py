@@ -13,11 +13,12 @@ import numpy as np
 import pytest
 import yaml
 from conftest import ROOT
+from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from test_command import call, refused
 
 import addrnn
-from addlab import inputs, workers
+from addlab import files, inputs, workers
 
 ENDLESS = ["--digit_len", "3", "--batch_size", "20", "--test_batch_size", "20", "--epoch", str(10**9)]
 HUGE = 10**12
@@ -155,7 +156,6 @@ def test_seconds_between_checkpoints_are_refused_in_one_line(value, home, monkey
 
 def test_a_script_needs_no_guard(home, tmp_path):
     (tmp_path / "script.py").write_text("""import addrnn
-from addlab import files, inputs, workers
 print("begun")
 small = dict(digit_len=2, layers=1, batches=2, batch_size=2, hidden=4, embedding=2)
 print([run.model.add(1, 2) >= 0 for run in addrnn.sweep(addrnn.Config(seed=seed, **small) for seed in range(2))])
@@ -169,7 +169,6 @@ def test_a_users_own_modules_shadow_none_of_ours(home, tmp_path):
     for name in ("runs", "store", "workers", "study", "plots", "command", "report", "verdicts", "bptt", "checker"):
         (tmp_path / f"{name}.py").write_text("raise SystemExit('the wrong module')")
     (tmp_path / "script.py").write_text("""import addrnn
-from addlab import files, inputs, workers
 from addlab import certify
 from addlab.study import claims, experiments, plots
 print(addrnn.sweep([addrnn.Config(digit_len=2, layers=1, batches=2, batch_size=2)])[0].done)
@@ -179,15 +178,47 @@ print(addrnn.sweep([addrnn.Config(digit_len=2, layers=1, batches=2, batch_size=2
     assert (done.stdout, done.stderr) == ("True\n", "")
 
 
-def test_without_a_checkout_runs_go_to_a_folder_of_the_users_which_is_said_once(tmp_path, monkeypatch, capsys):
-    from addlab.engine import store
+def test_new_results_go_to_a_folder_of_the_users_which_is_said_when_it_is_made(tmp_path, monkeypatch, capsys):
     monkeypatch.delenv("ADDRNN_HOME", raising=False)
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
-    monkeypatch.setattr(store, "__file__", str(tmp_path / "site-packages" / "addlab" / "engine" / "store.py"))
-    folder = store.home()
-    assert folder.is_dir() and folder.is_relative_to(tmp_path / "data")
-    assert capsys.readouterr().err == f"addrnn: records and figures go to {folder}; ADDRNN_HOME names another folder\n"
-    assert store.home() == folder and capsys.readouterr().err == ""
+    files.named_home.cache_clear()
+    folder = files.home()
+    assert folder.is_relative_to(tmp_path / "data") and not folder.exists()  # reading makes nothing
+    files.keep("carries.json", {"one": 1}, "digest")
+    assert capsys.readouterr().err == (
+        f"addrnn: new records and figures go to {folder}; ADDRNN_HOME names another folder\n")
+    files.keep("carries.json", {"two": 2}, "digest")
+    assert capsys.readouterr().err == "" and files.kept("carries.json")["digest"] == {"two": 2}
+    files.named_home.cache_clear()
+
+
+def test_shipped_records_are_read_and_a_users_script_writes_none(tmp_path):
+    script = "import addrnn; run, = addrnn.sweep([addrnn.Config()]); print(run.done)"
+    tiny = "dict(digit_len=2, layers=1, batches=2, batch_size=2, hidden=4, embedding=2)"
+    script += f"; addrnn.sweep([addrnn.Config(**{tiny})])"
+    before = listing(ROOT / "records")
+    environment = {name: value for name, value in os.environ.items() if name != "ADDRNN_HOME"}
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT,
+                          env=environment | {"XDG_DATA_HOME": str(tmp_path)})
+    assert done.stdout == "True\n" and listing(ROOT / "records") == before
+    assert len(list(tmp_path.rglob("seed0.json"))) == 1  # the one that is not shipped
+
+
+def listing(folder):
+    """{path: when it was last written} of all files below a folder."""
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("name", ["~/runs", "runs"])
+def test_the_home_that_is_named_is_one_folder_wherever_the_program_goes(name, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ADDRNN_HOME", name)
+    files.named_home.cache_clear()
+    assert files.home() == tmp_path / "runs"
+    monkeypatch.chdir("/")
+    assert files.home() == tmp_path / "runs"
+    files.named_home.cache_clear()
 
 
 def test_the_command_itself_ends_with_status_2(command):
@@ -210,13 +241,13 @@ def interrupted(arguments, when, **environment):
         process.kill()
 
 
-@pytest.mark.parametrize("program", ["addrnn.py", "-m addrnn", "COMMAND", "-m addlab.certify check x.json",
-                                     "-m addlab.study.claims", "-m tools.retrain --list"])
+@pytest.mark.parametrize("program", ["addrnn.py", "-m addrnn", "COMMAND", "-m tools.retrain --list", "-m tools.bench",
+                                     "-m tools.proofs"])
 def test_ctrl_c_while_a_program_still_imports_is_one_line(program, tmp_path):
     (tmp_path / "torch.py").write_text("import time\nprint('importing', flush=True)\ntime.sleep(60)")
     (tmp_path / "bin").mkdir()
     command = tmp_path / "bin" / "addrnn"  # as pip writes it
-    command.write_text("import sys\nfrom addrnn import main\nif __name__ == '__main__':\n    sys.exit(main())")
+    command.write_text("import sys\nfrom addlab.command import main\nif __name__ == '__main__':\n    sys.exit(main())")
     done = interrupted(program.replace("COMMAND", str(command)).split(), lambda process: process.stdout.readline(),
                        PYTHONPATH=f"{tmp_path}{os.pathsep}{ROOT}")
     assert done == (130, "", "addrnn: stopped\n")
@@ -234,25 +265,45 @@ def test_programs_of_others_keep_their_own_ctrl_c(tmp_path):
     assert (done.stdout, done.stderr) == ("default_int_handler\n", "")
 
 
-@pytest.mark.parametrize(("path", "right"), [("engine/store.py", "import addlab.engine.store: it is no program"),
-                                             ("study/claims.py", "python -m addlab.study.claims"),
-                                             ("certify/__main__.py", "python -m addlab.certify")])
-def test_a_module_run_by_its_path_says_how_it_is_run(path, right):
-    done = subprocess.run([sys.executable, ROOT / "addlab" / path], capture_output=True, text=True,
+IMPORTS = "addrnn, addlab.command, addlab.workers, addlab.study.plots, addlab.certify, tools.retrain, tools.report"
+
+
+def test_importing_changes_nothing(tmp_path):
+    (tmp_path / "script.py").write_text(f"""import os, signal, sys, matplotlib
+matplotlib.rcParams["font.size"] = 7.5
+def look():
+    return (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM), dict(matplotlib.rcParams),
+            dict(os.environ), os.getcwd(), sys.stdin, sys.stdout, sorted(os.listdir()))
+before = look()
+import {IMPORTS}
+print([a == b for a, b in zip(before, look())])
+""")
+    done = subprocess.run([sys.executable, "script.py"], capture_output=True, text=True, cwd=tmp_path,
                           env=os.environ | {"PYTHONPATH": str(ROOT)})
-    assert done.returncode == 2 and done.stdout == ""
-    assert done.stderr.endswith(f": got run by its path, allowed is {right}\n") and len(done.stderr.splitlines()) == 1
+    assert (done.stdout, done.stderr) == (f"{[True] * 8}\n", "")
 
 
 # Where it is installed
 
-def test_conda_and_make_install_the_same_with_a_python_that_is_allowed():
+CONDA = {"torch": "pytorch"}  # where conda calls a package otherwise
+
+
+def test_pip_conda_and_constraints_name_the_same_packages():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    asked = [Requirement(text) for texts in (project["dependencies"], *project["optional-dependencies"].values())
+             for text in texts]
+    names = [requirement.name for requirement in asked]
     environment = yaml.safe_load((ROOT / "environment.yml").read_text())
-    python, pip, by_pip = environment["dependencies"]
-    allowed = SpecifierSet(project["requires-python"])
-    assert (environment["name"], pip) == (project["name"], "pip")
-    assert python.startswith("python=") and allowed.contains(python.removeprefix("python=") + ".0")
+    python, *packages = environment["dependencies"]
+    by_pip = packages.pop()["pip"]
+    assert by_pip.pop() == "--editable ." and packages.pop() == "pip"
+    assert sorted(packages + by_pip) == sorted(CONDA.get(name, name) for name in names)
+    card = ["pytorch", "numpy", "matplotlib", "jupyterlab", "nbconvert", "papermill"]
+    assert environment["name"] == project["name"] and packages[: len(card)] == card
+    pinned = dict(line.split("==") for line in (ROOT / "constraints.txt").read_text().splitlines() if line[0] != "#")
+    assert all(requirement.specifier.contains(pinned[requirement.name]) for requirement in asked)
     whole = f".[{','.join(project['optional-dependencies'])}]"
-    assert by_pip == {"pip": [f"--editable {whole}"]} and f"--editable '{whole}'" in (ROOT / "Makefile").read_text()
+    assert f"--constraint constraints.txt --editable '{whole}'" in (ROOT / "Makefile").read_text()
+    allowed = SpecifierSet(project["requires-python"])
+    assert python.startswith("python=") and allowed.contains(python.removeprefix("python=") + ".0")
     assert [f"3.{minor}" for minor in range(9, 20) if allowed.contains(f"3.{minor}.0")] == ["3.11", "3.12", "3.13"]

@@ -138,7 +138,7 @@ def test_a_sweep_without_room_for_threads_ends(home, monkeypatch):
         raise RuntimeError("can't start new thread")
 
     monkeypatch.setattr(threading.Thread, "start", no_room)  # behind each worker process there is one
-    with pytest.raises(RuntimeError, match="^can't start new thread$"):
+    with pytest.raises(RuntimeError, match=r"^can't start new thread$"):
         addrnn.sweep([TINY])
     assert not psutil.Process().children(recursive=True)
 
