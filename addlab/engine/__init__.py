@@ -11,8 +11,7 @@ import numpy as np
 import torch
 
 from addlab.engine import bptt, cells
-from addlab.engine.bptt import KEPT, ROWS, VERSION
-from addlab.engine.compiling import prepare
+from addlab.engine.bptt import KEPT, ROWS, VERSION, prepare
 from addlab.engine.layout import join, layout_of
 from addlab.engine.parameters import Adam, draw
 from addlab.engine.support import named, refusal, served, sizes

@@ -15,7 +15,7 @@ from concurrent.futures.process import BrokenProcessPool
 
 import torch
 
-from addlab.engine import bptt
+from addlab import engine
 from addlab.engine.reading import Refusal, shown
 from addlab.engine.store import Store
 from addlab.engine.terminal import interrupt, progress_bar
@@ -80,7 +80,7 @@ def train_all(configs, store, training_of, executor=None, keeps_weights=lambda _
     """
     seconds, own = checkpoint_seconds(), executor is None
     store.make_ready(configs)
-    bptt.prepare()  # so that kernels are compiled once, not in every worker
+    engine.prepare()  # so that kernels are compiled once, not in every worker
     executor = executor or Workers()
     futures = {executor.submit(train_stored, config, store.folder, training_of, keeps_weights(config), seconds): config
                for config in configs}
