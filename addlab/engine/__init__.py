@@ -11,13 +11,13 @@ import numpy as np
 import torch
 
 from addlab.engine import bptt, cells
-from addlab.engine.bptt import KEPT, ROWS, VERSION
-from addlab.engine.compiling import prepare
-from addlab.engine.lanes import kernel
+from addlab.engine.bptt import KEPT, ROWS, VERSION, prepare
+from addlab.engine.compiling import Kernel as kernel
 from addlab.engine.layout import join, layout_of
 from addlab.engine.parameters import Adam, draw
 from addlab.engine.support import named, refusal, served, sizes
 from addlab.engine.threads import on_threads, one_thread
+from addlab.inputs import Refusal
 
 __all__ = ["CELLS", "VERSION", "Adam", "draw", "gates", "gradients", "kernel", "logits", "one_thread", "predict",
            "prepare", "served", "states", "supports"]
@@ -104,7 +104,7 @@ def pair_of(model, array):
 def net_of(model):
     """A model's parameters as the kernels read them, and their Layout."""
     if why := refusal(model):
-        raise ValueError(f"model: got {why}, allowed is what addlab.engine.supports")
+        raise Refusal(f"model: got {why}, allowed is what addlab.engine.supports")
     prepare()
     layout = layout_of(*sizes(model))
     return layout.net([p.detach().numpy().reshape(-1) for p in named(model).values()]), layout
@@ -115,7 +115,7 @@ def digit_arrays(*arrays):
     arrays = [np.ascontiguousarray(a, dtype=np.int64) for a in arrays]
     for a in arrays:
         if a.ndim != 2 or a.shape != arrays[0].shape or not a.size:
-            raise ValueError(f"digits: got shapes {[x.shape for x in arrays]}, allowed is one shape [count, digits]")
+            raise Refusal(f"digits: got shapes {[x.shape for x in arrays]}, allowed is one shape [count, digits]")
         if a.view(np.uint64).max() > 9:  # where a negative number is a large one
-            raise ValueError(f"digits: got {a.min()} to {a.max()}, allowed is 0 to 9")
+            raise Refusal(f"digits: got {a.min()} to {a.max()}, allowed is 0 to 9")
     return arrays

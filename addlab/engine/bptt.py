@@ -12,15 +12,16 @@ Arrays are flat and in float32; `hidden` below is padded to whole lanes, by unit
 sums is part of what VERSION names: any change of it changes the bits of every run.
 """
 
+import functools
 from typing import NamedTuple
 
 import numpy as np
 from numba import njit
 
 from addlab.engine import cells
+from addlab.engine.compiling import OPTIONS, Kernel
 from addlab.engine.functions import exp, log1p
 from addlab.engine.lanes import (
-    OPTIONS,
     WIDTH,
     add,
     address,
@@ -29,7 +30,6 @@ from addlab.engine.lanes import (
     copy,
     fill,
     first_lane,
-    kernel,
     lane_max,
     lane_sum,
     load,
@@ -37,7 +37,8 @@ from addlab.engine.lanes import (
     store,
     zeros,
 )
-from addlab.engine.layout import gradient_places
+from addlab.engine.layout import Net, Shape, fill_table, gradient_places, join
+from addlab.engine.parameters import update
 from addlab.engine.products import multiply
 
 VERSION = 1
@@ -218,7 +219,7 @@ def backward(shape, net, tape, num1, num2, total, rows, begin, row, count, share
     return loss
 
 
-@kernel
+@Kernel
 def train(shape, net, num1, num2, total, chunk, kept, sums, losses, right, identity, first, step):
     """Loss, right sums and gradients of the tiles first, first + step, …; `kept` columns stay on the tape.
 
@@ -265,7 +266,7 @@ def show(shape, held, state, rows):
             state[k, r] = held[at : at + state.shape[2]]
 
 
-@kernel
+@Kernel
 def predict(shape, net, num1, num2, chunk, state, digits, logits, states, first, step):
     """The digits said in the tiles first, first + step, …: int64 [count, columns]; logits and states if there is room.
 
@@ -311,3 +312,19 @@ def kept_columns(shape, kept_bytes):
     column = ROWS * shape.layers * 4 * (shape.hidden * (1 + (shape.cell == cells.LSTM))
                                         + shape.width * (shape.cell != cells.RNN))
     return max(1, kept_bytes // column // chunk_of(shape)) * chunk_of(shape)
+
+
+@functools.cache
+def prepare():
+    """Have all kernels compiled: from disk in half a second, or once for each processor, which a terminal is told."""
+    sizes = Shape(cells.RNN, 1, WIDTH, WIDTH, WIDTH, WIDTH, 0)
+    *_, length = gradient_places(sizes)
+    vectors = [zeros(count) for count in (10 * WIDTH, *[2 * WIDTH**2] * 2, *[WIDTH**2] * 5, 10 * WIDTH, WIDTH, WIDTH,
+                                          100 * WIDTH)]
+    net, digits, sums = Net(*vectors), np.zeros((1, 1), np.int64), np.zeros((1, length), np.float32)
+    fill_table(sizes, net)
+    train(sizes, net, digits, digits, digits, 1, 1, sums, np.zeros(1), np.zeros(1, np.int64), IDENTITY, 0, 1)
+    join(sizes, net, sums)
+    state, logits, states = (np.zeros(size, np.float32) for size in ((1, 1, 1), (0, 0, 0), (0, 0, 0, 0)))
+    predict(sizes, net, digits, digits, 1, state, digits, logits, states, 0, 1)
+    update(*(zeros(WIDTH) for _ in range(4)), np.float32(1), np.float32(1))

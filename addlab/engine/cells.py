@@ -9,8 +9,9 @@ one column back. `hidden` is in whole lanes. z, h and the like are pointers.
 
 from numba import njit
 
+from addlab.engine.compiling import OPTIONS
 from addlab.engine.functions import sigmoid, tanh
-from addlab.engine.lanes import OPTIONS, WIDTH, fill, flush, fma, load, store
+from addlab.engine.lanes import WIDTH, fill, flush, fma, load, store
 
 
 @njit(**OPTIONS)

@@ -5,8 +5,8 @@ from llvmlite import ir
 from numba import njit
 from numba.extending import intrinsic
 
+from addlab.engine.compiling import OPTIONS
 from addlab.engine.lanes import (
-    OPTIONS,
     VECTOR,
     WIDTH,
     call,

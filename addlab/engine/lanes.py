@@ -5,9 +5,7 @@ written out: one order, explicit fused multiply-adds, so that the bits of a resu
 LLVM maps sixteen floats to whatever registers there are: one of AVX-512, two of AVX, four of SSE or NEON.
 """
 
-import hashlib
 import operator
-from pathlib import Path
 
 import numpy as np
 from llvmlite import ir
@@ -16,27 +14,13 @@ from numba.core import cgutils
 from numba.core.typing.templates import ConcreteTemplate, infer_global, signature
 from numba.extending import intrinsic, lower_builtin, models, register_model
 
+from addlab.engine.compiling import OPTIONS
+
 WIDTH = 16
-OPTIONS = {"nogil": True, "error_model": "numpy", "boundscheck": False}
 
 FLOAT, INT = ir.FloatType(), ir.IntType(32)
 VECTOR, INTEGERS = ir.VectorType(FLOAT, WIDTH), ir.VectorType(INT, WIDTH)
 POINTER = types.CPointer(types.float32)
-
-
-def kernel(function):
-    """Compile a function for this processor, once: Numba keeps it on disk, beside the source or in the user's cache.
-
-    Numba looks for changes only in the function's own file; so the name in the cache tells of all the engine's files.
-    """
-    names = "bptt", "cells", "functions", "lanes", "layout", "parameters", "products"
-    sources = (Path(__file__).with_name(f"{name}.py") for name in names)
-    digest = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
-    function.__qualname__ = f"{function.__name__}_{digest[:8]}"
-    try:
-        return njit(cache=True, **OPTIONS)(function)
-    except RuntimeError:  # neither folder can be written: every process compiles for itself
-        return njit(**OPTIONS)(function)
 
 
 class Lanes(types.Type):

@@ -9,7 +9,8 @@ import numpy as np
 from numba import njit
 
 from addlab.engine import cells
-from addlab.engine.lanes import OPTIONS, WIDTH, add, address, aligned, copy, kernel, load, store, zeros
+from addlab.engine.compiling import OPTIONS, Kernel
+from addlab.engine.lanes import WIDTH, add, address, aligned, copy, load, store, zeros
 from addlab.engine.products import multiply
 from addlab.engine.support import shapes
 
@@ -138,7 +139,7 @@ def gradient_places(shape):
     return 0, bias, bias, own, into, dense, dense_bias, first, embedding, embedding + 10 * shape.embedding
 
 
-@kernel
+@Kernel
 def fill_table(shape, net):
     """What each pair of digits and layer 0's biases give z: (E_a W_1 + E_b W_2) + bias."""
     width, reached, embedding = shape.width, shape.reached, shape.embedding
@@ -154,7 +155,7 @@ def fill_table(shape, net):
             store(here, j, load(a, j) + load(b, j) + load(here, j))
 
 
-@kernel
+@Kernel
 def join(shape, net, sums):
     """The sum of all tiles' gradients, those of the table carried on to biases, input weights and embedding."""
     width, reached, embedding = shape.width, shape.reached, shape.embedding

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import torch
 
-from addlab.engine.lanes import kernel
+from addlab.engine.compiling import Kernel
 
 
 def draw(model, rng):
@@ -43,7 +43,7 @@ def logarithm(x):
     return exponent * 0.6931471805599453 + (2 * ratio * total - 0.2876820724517809)
 
 
-@kernel
+@Kernel
 def update(p, gradient, m, v, step_size, root_correction):
     """One step of Adam for a parameter (Kingma & Ba 2015, arXiv:1412.6980), each element on its own.
 

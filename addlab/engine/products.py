@@ -7,7 +7,8 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from addlab.engine.lanes import OPTIONS, POINTER, VECTOR, WIDTH, ahead, call, load_vector, spread, store_vector
+from addlab.engine.compiling import OPTIONS
+from addlab.engine.lanes import POINTER, VECTOR, WIDTH, ahead, call, load_vector, spread, store_vector
 
 
 def registers():
