@@ -175,8 +175,8 @@ def lead_figure(tested):
         rows.setdefault(dataclasses.replace(config, seed=0), []).append(list(shares.values()))
     parts = [(f"{c.digit_len} digits", c.cell, plots.name("layers", c.layers), f"batch {c.batches}") for c in rows]
     told = [i for i in range(4) if i == 0 or len({part[i] for part in parts}) > 1]
-    before, after = median_shares(tested)
-    title = f"Whole sums right in half-trained models: {before:.0%}, and with one column 0 + 0 in front {after:.0%}"
+    before, after = (math.floor(100 * share) for share in median_shares(tested))
+    title = f"Half-trained: {before} % of whole sums right in the median, with one column 0 + 0 in front {after} %"
     fig, ax = plots.figure(title, height=1.6 + 0.5 * len(rows))
     plots.axis(ax, "", "sums wholly right", xlim=(-0.02, 1.02))
     for y, seeds in enumerate(rows.values()):
