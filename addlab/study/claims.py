@@ -1,16 +1,10 @@
 """The original's claims, and verdicts on them in six words that say how sure the seeds make us.
 
-A claim is asked of every seed: yes, no, or undecided (a tie, or runs too short to tell). With the 95 % interval of
-the share of yes among the decided (Wilson 1927):
-
-  holds, mostly holds   all, or some less than all, say yes, and the interval lies above one half
-  fails, mostly fails   none, or a few, say yes, and the interval lies below one half
-  mixed                 the interval holds one half, and two seeds or more say yes and two or more say no
-  not settled           too few seeds are decided to say any of these
-
-Verdicts are kept in records/verdicts.json. A claim with two halves has two of them.
+A claim is asked of every seed: yes, no, or undecided (a tie, or runs too short to tell). `judge` has the rule, which
+notebook 01 explains. Verdicts are kept in records/verdicts.json. A claim with two halves has two of them.
 """
 
+import itertools
 import math
 
 from IPython.display import Markdown
@@ -34,14 +28,20 @@ CLAIMS = {
     "C10a": "100 digits: at learning rate 1e-1 the loss does not come down",
     "C10b": "… and the model does not converge",
 }
-SCALE = ("holds", "mostly holds", "mixed", "mostly fails", "fails", "not settled")
 
 
 def judge(found):
-    """The verdict on what was found: {seed: True, False or None}."""
-    decided = [answer for answer in found.values() if answer is not None]
-    yes, no = sum(decided), len(decided) - sum(decided)
-    low, high = measures.wilson(yes, len(decided))
+    """The verdict on what was found, {seed: True, False or None}, by the exact 95 % interval of the share of yes.
+
+    holds, mostly holds   it lies above one half, and no seed says no, or some do
+    fails, mostly fails   it lies below one half, and no seed says yes, or some do
+    mixed                 it holds one half, and two seeds or more say yes and two or more say no
+    not settled           it holds one half for want of seeds
+
+    An undecided seed counts against either end (`measures.interval`), so no verdict hangs on a tie.
+    """
+    yes, no, undecided = counts(found)
+    low, high = measures.interval(yes, no, undecided)
     if low > 0.5:
         return "mostly holds" if no else "holds"
     if high < 0.5:
@@ -49,23 +49,38 @@ def judge(found):
     return "mixed" if min(yes, no) >= 2 else "not settled"
 
 
+def counts(found):
+    """How many of {seed: True, False or None} say yes, say no, are undecided."""
+    answers = plain(found)
+    return tuple(sum(given is answer for given in answers) for answer in (True, False, None))
+
+
+def plain(found):
+    """The answers of {seed: True, False or None} in the order of the seeds, none of them NumPy's."""
+    return [None if found[seed] is None else bool(found[seed]) for seed in sorted(found)]
+
+
+SIDES = {"mostly holds": "holds", "mostly fails": "fails"}
+
+
 def flips(found, main):
-    """One sentence: by which other measures the verdict by `main` changes.
+    """One or two sentences: by which other measures the verdict by `main` changes.
 
     found: {measure: {seed: True, False or None}}, `main` one of its measures.
     """
     if not found[main]:
         return ""
-    verdict, words = judge(found[main]), {measure: judge(answers) for measure, answers in found.items()}
-    side = {"mostly holds": "holds", "mostly fails": "fails"}
+    words = {measure: judge(answers) for measure, answers in found.items()}
     other = {}
     for measure, word in words.items():
-        if side.get(word, word) != side.get(verdict, verdict):
+        if SIDES.get(word, word) != SIDES.get(words[main], words[main]):
             other.setdefault(word, []).append(str(measure))
     if not other:
         return f"The same by all {len(words)} measures."
     changed = "; ".join(f"**{word}** by {levels(names)}" for word, names in other.items())
-    return f"The same by {len(words) - sum(map(len, other.values()))} of {len(words)} measures; {changed}."
+    sides = {SIDES.get(word, word) for word in words.values()}
+    hangs = "It hangs on the measure: t" if {"holds", "fails"} <= sides else "T"
+    return f"{hangs}he same by {len(words) - sum(map(len, other.values()))} of {len(words)} measures; {changed}."
 
 
 def levels(names):
@@ -89,6 +104,19 @@ def orders(groups, order, by):
     return {measure: measures.sooner(*found.values()) for measure, found in times.items()}
 
 
+def weakest(groups, order, measure):
+    """The part of an order that decides it: two neighbours where more seeds break them, else the whole order.
+
+    An order cannot hold in more seeds than any of its links, and a link has the seeds of two settings, which may be
+    more than all settings share.
+    """
+    def most(part):
+        return measures.interval(*counts(orders(groups, part, [measure])[measure]))[1]
+
+    links = [list(pair) for pair in itertools.pairwise(order)]
+    return min([list(order), *links], key=most)  # the first of equals: the whole
+
+
 def firsts(groups, best, by):
     """{measure: {seed: whether the setting `best` gets there before all others}}."""
     if best not in groups or len(groups) < 2:
@@ -98,17 +126,22 @@ def firsts(groups, best, by):
 
 # In words
 
-def share(found):
-    """"k of n seeds" of {seed: True, False or None}, and how many are undecided."""
-    decided = [answer for answer in found.values() if answer is not None]
-    undecided = len(found) - len(decided)
-    return (f"{sum(decided)} of {len(decided)} seed{'s' * (len(decided) != 1)}"
-            + f", {undecided} undecided" * bool(undecided))
+def share(found, what="seed"):
+    """"k of n seeds" of {seed: True, False or None}, and how many of the n are undecided."""
+    yes, _, undecided = counts(found)
+    return f"{yes} of {len(found)} {what}{'s' * (len(found) != 1)}" + f", {undecided} undecided" * bool(undecided)
+
+
+def evidence_of(found, among=None, what="seed"):
+    """The share of yes with its 95 % interval, and what chance would give where one of `among` orders is claimed."""
+    low, high = measures.interval(*counts(found))
+    words = f"{share(found, what)}; 95 % interval {low:.0%} to {high:.0%}"
+    return words + (f"; chance alone: 1 in {among}" if among else "")
 
 
 def batches(value):
-    """A number of batches: "never" for inf, "-" for nan."""
-    return "-" if math.isnan(value) else f"{value:.0f}" if math.isfinite(value) else "never"
+    """A number of batches, a half being rounded up: "never" for inf, "-" for nan."""
+    return "-" if math.isnan(value) else f"{math.ceil(value)}" if math.isfinite(value) else "never"
 
 
 def median(values):
@@ -122,16 +155,39 @@ def reached(runs, measure):
     return batches(batch) if batch != math.inf else f"more than {min(measures.horizons([runs]).values())}"
 
 
+def winners(times, names):
+    """The settings that come first by the median of {setting: {seed: batches}}, in words; "none" if none gets there."""
+    return listing([str(names[setting]) for setting in measures.earliest(times)]) or "none"
+
+
+def ranking(times, names=None):
+    """The settings of {setting: {seed: batches}} by their medians, in words: "GRU, RNN, LSTM".
+
+    "A = B" is a tie; a setting that most seeds do not bring there is not ranked. "none" if there is no other.
+    """
+    middles = {setting: measures.median(values) for setting, values in measures.common(times).items()}
+    ranks = {}
+    for setting, middle in sorted(middles.items(), key=lambda item: item[1]):
+        if math.isfinite(middle):
+            ranks.setdefault(middle, []).append(str(names[setting] if names else setting))
+    return ", ".join(" = ".join(tied) for tied in ranks.values()) or "none"
+
+
 def final(runs, within=None):
     """The median loss over the last 50 batches (of the first `within`), in words."""
     return f"{measures.median(measures.by_seed(runs, measures.final_loss, within=within)):.2g}"
 
 
-def interval(value, low, high, form="{:.2f}"):
-    """"0.70 (0.66 to 0.75)"."""
+def interval(value, low=math.nan, high=math.nan, form="{:.2f}"):
+    """"0.70 (0.66 to 0.75)", the value alone where there is no interval, "-" where there is no value."""
     value, low, high = (form.format(x) if math.isfinite(x) else "-" if math.isnan(x) else "∞"
                         for x in (value, low, high))
-    return value if value == low == high else f"{value} ({low} to {high})"
+    return value if value == low == high or "-" in (value, low, high) else f"{value} ({low} to {high})"
+
+
+def percent(ratio):
+    """The median of `measures.ratio` in per cent, "-" where it is not known."""
+    return f"{ratio[0]:.0%}" if math.isfinite(ratio[0]) else "-"
 
 
 def table(head, rows):
@@ -143,41 +199,34 @@ def table(head, rows):
 def pairs(groups, pairs, by, main, names=None):
     """A table: for each pair of settings, whether the one gets there before the other, and by which measures not.
 
-    The last columns are the ratio of batches with its 95 % interval, where the runs are long enough to tell, and the
-    probability that a seed of the one needs fewer batches than a seed of the other.
+    The ratio of batches is that of the same seeds: its median, and the 95 % interval of that, which takes six seeds.
     """
     rows = []
     for a, b in pairs:
         found = orders(groups, [a, b], by)
         times = measures.times({a: groups[a], b: groups[b]}, main)
-        ratio = measures.ratio(times[a], times[b])
         rows.append([" before ".join(str(names[x] if names else x) for x in (a, b)), share(found[main]),
-                     f"**{judge(found[main])}**", interval(*ratio) if 0 < ratio[1] and ratio[2] < math.inf else "-",
-                     f"{measures.improvement(times[a], times[b])[0]:.0%}", flips(found, main)])
-    return table(["", "so in", "verdict", "ratio of batches", "chance to be first", "by other measures"], rows)
+                     f"**{judge(found[main])}**", interval(*measures.ratio(times[a], times[b])),
+                     flips(found, main)])
+    return table(["", "so in", "verdict", "ratio of batches", "by other measures"], rows)
 
 
 # The verdicts of the report
 
-def record(claim, found, sentence, evidence="", flips="", verdict=None):
-    """Keep the verdict on a claim in records/verdicts.json; returns it as Markdown, to be shown.
+def record(claim, found, sentence, flips="", among=None, what="seed"):
+    """Judge a claim and keep the verdict in records/verdicts.json; returns it as Markdown, to be shown.
 
-    found: {seed: True, False or None}, which `judge` judges unless a `verdict` is given. `sentence` says in plain words
-    what was found, `evidence` the numbers behind it, `flips` by which measures it changes. Other claims' entries stay.
-    Raises ValueError for an unknown claim or verdict, OSError where the folder cannot be written.
+    found: {seed: True, False or None}, or the same of whatever else `what` names. `sentence` says in plain words what
+    was found, `flips` by which measures it changes; `among` is how many orders the claimed one is one of. Other claims'
+    entries stay. Raises ValueError for an unknown claim, OSError where the folder cannot be written.
     """
-    verdict = verdict or judge(found)
     if claim not in CLAIMS:
         raise ValueError(f"claim: got {claim!r}, allowed is one of {' '.join(CLAIMS)}")
-    if verdict not in SCALE:
-        raise ValueError(f"verdict: got {verdict!r}, allowed is one of {', '.join(SCALE)}")
-    sentence, evidence = " ".join(sentence.split()), " ".join(evidence.split())
-    seeds = [None if found[seed] is None else bool(found[seed]) for seed in sorted(found)]
-    entry = {"verdict": verdict, "sentence": sentence, "evidence": evidence, "seeds": seeds, "flips": flips}
+    entry = {"verdict": judge(found), "sentence": " ".join(sentence.split()),
+             "evidence": evidence_of(found, among, what), "seeds": plain(found), "flips": flips}
     files.keep("verdicts.json", entry, claim)
-    share_of = f" ({share(found)})" if found else ""
-    details = "\n\n".join(filter(None, [evidence, flips]))
-    return Markdown(f"**{claim}: {verdict}{share_of}.** {sentence}" + f"\n\n{details}" * bool(details))
+    return Markdown(f"**{claim}: {entry['verdict']}.** {entry['sentence']}\n\n"
+                    + " ".join(filter(None, [f"{entry['evidence']}.", flips])))
 
 
 def entries_so_far():
@@ -187,10 +236,9 @@ def entries_so_far():
 
 def summary():
     """All claims with their verdicts so far, as a Markdown table in text."""
-    entries = entries_so_far()
-    rows = [[name, claim, f"**{entries[name]['verdict']}**", entries[name]["sentence"]]
-            for name, claim in CLAIMS.items() if name in entries]
-    return table(["", "the original says", "verdict", "what we found"], rows).data
+    rows = [[name, CLAIMS[name], f"**{entry['verdict']}**", entry["evidence"], entry["sentence"]]
+            for name, entry in entries_so_far().items()]
+    return table(["", "the original says", "verdict", "so in", "what we found"], rows).data
 
 
 if __name__ == "__main__":

@@ -1,66 +1,89 @@
 """What a learning curve says, to the batch, and what several seeds together say.
 
 Every batch is drawn afresh, so its loss and the share of its sums that are right, both taken before its update, are
-those of a test set. A level is reached at the first batch by which the mean of the last ten batches, 2000 sums, is
-there. A run that ends before is *censored*: inf says that it takes longer than the run, not how much longer.
+those of a test set. A level is reached at the first batch by which the last ten batches, 2000 sums, are there.
+Accuracy is a count: right sums are compared with level x sums as whole numbers, so that a tie is a tie.
+A run that ends before is *censored*: inf says that it takes longer than the run, not how much longer.
 """
 
 import itertools
 import math
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
+from scipy.stats import binom, binomtest
 
 OVER = 10  # batches in a running mean
-RESAMPLES = 2000
 
 
 @dataclass(frozen=True)
 class Measure:
     """How many batches a run takes: until its loss is below `level`, or its accuracy at `level` or above it.
 
-    `of` is "loss" or "accuracy" (running means, resolved to the batch), or the original's own ruler, its test set
-    every 50 batches: "test" (for the first time) or "test for good" (from there on). "missed" has no level: it adds up
-    the shares of sums that each batch gets wrong. A run that jumps from 0 to 1 after n batches misses n of them.
+    `of` is "loss", "accuracy" or "first digit" (over ten batches, resolved to the batch), or the original's own ruler,
+    its test set every 50 batches: "test" (for the first time) or "test for good" (from there on). "missed" has no
+    level: it adds up the shares of sums that each batch gets wrong. A run that jumps from 0 to 1 after n batches misses
+    n of them. `level` is kept as the fraction that is written: 0.99 is 99/100.
     """
 
     of: str
-    level: float = 0
+    level: Fraction = Fraction(0)
+
+    def __post_init__(self):
+        object.__setattr__(self, "level", Fraction(str(self.level)))
 
     def __call__(self, run, within=math.inf):
         """The batch, inf where it is not reached in the first `within` batches."""
+        within, size = min(within, run.config.batches), run.config.batch_size
         if self.of == "missed":  # what comes after a divergence is missed, too
-            within = min(within, run.config.batches)
-            return within - math.fsum(run.batch_accuracy[:within])
+            return (within * size - int(right(run.batch_accuracy[:within], size).sum())) / size
         if self.of.startswith("test"):
             return evaluation(run, self.level, within, for_good=self.of == "test for good")
-        curve = run.loss if self.of == "loss" else run.batch_accuracy
-        means = running_mean(curve[: within if within < len(curve) else None])
-        there = means < self.level if self.of == "loss" else means >= self.level
+        if self.of == "loss":
+            there = windows(run.loss[:within]) < float(OVER * self.level)
+        else:
+            shares = run.batch_accuracy if self.of == "accuracy" else run.first_column
+            there = windows(right(shares[:within], size)) >= math.ceil(OVER * size * self.level)
         return OVER + int(there.argmax()) if there.any() else math.inf
 
     def __str__(self):
         if self.of == "loss":
-            return f"loss below {self.level:g}"
+            return f"loss below {float(self.level):g}"
         if self.of == "missed":
             return "batches missed in all"
-        test = {"accuracy": "", "test": " in the test", "test for good": " in the test, for good"}[self.of]
-        return f"{100 * self.level:g} % of sums right{test}"
+        what = "first digits" if self.of == "first digit" else "sums"
+        test = {"test": " in the test", "test for good": " in the test, for good"}.get(self.of, "")
+        return f"{float(100 * self.level):g} % of {what} right{test}"
 
 
 LOSS, ACCURACY = Measure("loss", 0.1), Measure("accuracy", 0.99)  # by which verdicts are made
 MISSED = Measure("missed")  # and where runs end before they are there
 LOSSES = [Measure("loss", level) for level in (1.5, 1, 0.7, 0.5, 0.3, 0.2, 0.1, 0.07, 0.05, 0.03, 0.02, 0.01)]
 ACCURACIES = [Measure("accuracy", level) for level in (0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995)]
-ORIGINAL = [Measure("test", 0.99), Measure("test", 1.0), Measure("test for good", 0.99), Measure("test for good", 1.0)]
+ORIGINAL = [Measure("test", 0.99), Measure("test", 1), Measure("test for good", 0.99), Measure("test for good", 1)]
 
 
 # One run
 
+def right(shares, size):
+    """How many sums of each batch of `size` are right, whole numbers, from the shares that a run notes."""
+    return np.rint(np.asarray(shares, float) * size).astype(int)
+
+
+def windows(values, over=OVER):
+    """Sums of `over` values in a row, of floats rounded once; the first belongs to batch `over`."""
+    values = np.asarray(values)
+    if values.dtype.kind == "i":
+        before = np.concatenate(([0], values.cumsum()))
+        return before[over:] - before[:-over]
+    values = values.tolist()
+    return np.array([math.fsum(values[i : i + over]) for i in range(len(values) - over + 1)])
+
+
 def running_mean(values, over=OVER):
     """Means of `over` values in a row; the first belongs to batch `over`."""
-    values, count = np.asarray(values, float), len(values) - over + 1
-    return sum((values[i : i + count] for i in range(1, over)), values[:count]) / over if count > 0 else np.empty(0)
+    return windows(np.asarray(values, float), over) / over
 
 
 def curve(run, of="loss", over=OVER):
@@ -71,11 +94,11 @@ def curve(run, of="loss", over=OVER):
 
 def evaluation(run, level, within=math.inf, for_good=False):
     """The batch of the first evaluation with a test accuracy of `level` or more, `for_good` at all later ones too."""
-    reached = math.inf
-    for batch, accuracy in zip(run.eval_batch, run.accuracy, strict=True):
+    reached, size = math.inf, run.config.test_batch_size
+    for batch, count in zip(run.eval_batch, right(run.accuracy, size).tolist(), strict=True):
         if batch > within:
             break
-        if accuracy >= level:
+        if count >= size * level:
             reached = min(reached, batch)
         elif for_good:
             reached = math.inf
@@ -107,9 +130,13 @@ def horizons(groups):
 def times(groups, measure):
     """{setting: {seed: batches}} of {setting: group}, to be compared: of the seeds that all settings have.
 
-    A seed is looked at within the batches that all its runs have.
+    A seed is looked at within the batches that all its runs have. What runs miss in all grows with their length, so
+    there the batches are those that all runs of all these seeds have.
     """
     within = horizons(groups.values())
+    if measure.of == "missed" and groups:
+        seeds = shared([horizons([group]) for group in groups.values()])
+        within = dict.fromkeys(within, min((within[seed] for seed in seeds), default=0))
     return common({setting: {run.config.seed: measure(run, within=within[run.config.seed]) for run in group}
                    for setting, group in groups.items()})
 
@@ -126,9 +153,13 @@ def median(values):
 
 
 def earliest(times):
-    """The setting with the lowest median of {setting: {seed: batches}}, over common seeds; the first of equals."""
-    times = common(times)
-    return min(times, key=lambda setting: median(times[setting]))
+    """The settings with the lowest median of {setting: {seed: batches}}, over common seeds: several where they tie.
+
+    None is the earliest where most seeds of all settings never get there.
+    """
+    middles = {setting: median(values) for setting, values in common(times).items()}
+    lowest = min(middles.values(), default=math.inf)
+    return [setting for setting, middle in middles.items() if middle == lowest < math.inf]
 
 
 def sooner(*settings):
@@ -160,52 +191,32 @@ def shared(settings):
 
 # How sure several seeds make us
 
-def wilson(right, count, z=1.959964):
-    """The 95 % interval of a share, `right` of `count` (Wilson 1927): (low, high)."""
+def interval(yes, no, undecided=0):
+    """The exact 95 % interval of the share of yes (Clopper and Pearson 1934): (low, high).
+
+    What is undecided could be either, so it counts against both ends.
+    """
+    count = yes + no + undecided
     if not count:
         return 0.0, 1.0
-    share, spread = right / count, z * z / count
-    half = math.sqrt(share * (1 - share) * spread + spread * spread / 4)
-    return max(0.0, (share + spread / 2 - half) / (1 + spread)), min(1.0, (share + spread / 2 + half) / (1 + spread))
-
-
-def bootstrap(statistic, *settings):
-    """The 95 % interval of statistic(*arrays), the seeds of each setting {seed: value} drawn again: (low, high).
-
-    What is not defined for a draw is left out; (nan, nan) where it never is.
-    """
-    rng, arrays = np.random.default_rng(0), [np.array(list(values.values()), float) for values in settings]
-    draws = [statistic(*(a[rng.integers(0, len(a), len(a))] for a in arrays)) for _ in range(RESAMPLES)]
-    draws = sorted(x for x in draws if not math.isnan(x))
-    if not draws:
-        return math.nan, math.nan
-    return draws[int(0.025 * len(draws))], draws[min(len(draws) - 1, int(0.975 * len(draws)))]
+    return (float(binomtest(yes, count).proportion_ci().low),
+            float(binomtest(yes + undecided, count).proportion_ci().high))
 
 
 def ratio(a, b):
-    """(median of a / median of b, low, high): how many times the batches a takes, with its 95 % interval over seeds."""
-    def statistic(a, b):
-        top, bottom = float(np.median(a)), float(np.median(b))
-        return math.nan if math.isinf(top) and math.isinf(bottom) else top / bottom
+    """(median, low, high) of how many times the batches of b a seed of a takes, over the seeds that both have.
 
-    if not a or not b:
-        return math.nan, math.nan, math.nan
-    values = (np.array(list(x.values()), float) for x in (a, b))
-    return statistic(*values), *bootstrap(statistic, a, b)
-
-
-def improvement(a, b):
-    """(P, low, high): how likely a seed of a needs fewer batches than one of b, ties counting half.
-
-    The probability of improvement of Agarwal et al. 2021 (arXiv:2108.13264), over all pairs of seeds.
+    a, b: {seed: batches}. The interval is the exact one of a median, from the order of the seeds' ratios: (nan, nan)
+    with fewer than six. A seed that neither setting brings there could have any ratio, which the ends allow for.
     """
-    def statistic(a, b):
-        return float((a[:, None] < b).mean() + (a[:, None] == b).mean() / 2)
-
-    if not a or not b:
+    ratios = [a[seed] / b[seed] if min(a[seed], b[seed]) < math.inf else math.nan for seed in shared([a, b])]
+    if not ratios:
         return math.nan, math.nan, math.nan
-    values = (np.array(list(x.values()), float) for x in (a, b))
-    return statistic(*values), *bootstrap(statistic, a, b)
+    least, most = (sorted(end if math.isnan(x) else x for x in ratios) for end in (0.0, math.inf))
+    middle = {float(np.median(least)), float(np.median(most))}
+    outside = int(binom.ppf(0.025, len(ratios), 0.5))  # seeds that may lie beyond either end
+    ends = (least[outside - 1], most[-outside]) if outside else (math.nan, math.nan)
+    return middle.pop() if len(middle) == 1 else math.nan, *ends
 
 
 def explained(groups):
@@ -222,15 +233,3 @@ def explained(groups):
     total = ((values - values.mean()) ** 2).sum()
     within = (total - between) / (len(values) - len(groups))
     return max(0.0, float((between - (len(groups) - 1) * within) / (total + within))) if total else math.nan
-
-
-def wrong_together(runs):
-    """How many wrong digits fall into one sum: m, if accuracy = p ** ((n + 1) / m) with p the share of right digits.
-
-    The median over all evaluations with an accuracy between 0.02 and 0.98; nan where there are none. 1: digits fail
-    independently. Above 1: neighbours fail together. Below 1: one column fails more than others, since it can spoil a
-    sum only once.
-    """
-    sizes = [(run.config.digit_len + 1) * math.log(digits) / math.log(sums) for run in runs
-             for digits, sums in zip(run.digit_accuracy, run.accuracy, strict=True) if 0.02 < sums < 0.98]
-    return float(np.median(sizes)) if sizes else math.nan

@@ -189,7 +189,7 @@ def name_ends(ax, ends):
     gap = 13 / (ax.figure.get_figheight() * 72 / max(1, rows) - 75)  # points: a line of the axes' own height
     to_axes = ax.transData + ax.transAxes.inverted()
     low = ax.get_ylim()[0]
-    heights = [float(np.clip(to_axes.transform((x, y if np.isfinite(y) else low))[1], 0, 1)) for x, y, *_ in ends]
+    heights = [float(np.clip(to_axes.transform((x, low if np.isnan(y) else y))[1], 0, 1)) for x, y, *_ in ends]
     lines = gap * np.arange(len(ends))
     places = np.maximum(np.minimum(spread(heights, gap), 1 - lines[::-1]), 0.04 + lines)  # beside the axes, not beyond
     for place, i in zip(places, np.argsort(heights, kind="stable"), strict=True):

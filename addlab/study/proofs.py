@@ -193,7 +193,7 @@ def starts_figure(rows, name):
     fig, axes = plots.figure(title, columns=2, height=3.2, sharey=True)
     axes[1].axvspan(9, 10, color=plots.CLAIM, linewidth=0)
     for y, (variant, found) in enumerate(kinds.items()):
-        low, high = measures.wilson(share[variant], len(found))
+        low, high = measures.interval(share[variant], len(found) - share[variant])
         axes[0].plot([low, high], [y, y], color=plots.FAINT, linewidth=4)
         axes[0].plot(share[variant] / len(found), y, "o", color=plots.INK)
         plots.note(axes[0], f"{share[variant]} of {len(found)}", high + 0.02, y)
@@ -205,7 +205,7 @@ def starts_figure(rows, name):
     axes[0].set_ylim(len(kinds) - 0.5, -0.5)
     plots.axis(axes[0], "Share of random starts proved", "", xlim=(0, 1.05))
     plots.axis(axes[1], "Where the latch flips", "a + b in the first column", xlim=(0, 18))
-    return plots.save(fig, name, "Shares come with their 95 % interval (Wilson). Latches: one mark a start, a blue dot "
+    return plots.save(fig, name, "Shares come with their 95 % interval. Latches: one mark a start, a blue dot "
                       "where it was proved, a red cross where not. The latch belongs in the band.")
 
 

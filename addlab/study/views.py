@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import json
 import math
 from collections import Counter
 
@@ -12,19 +13,25 @@ import addrnn
 from addlab.inputs import Refusal
 from addlab.study import claims, measures, plots
 from addlab.study.experiments import configs, recorded
+from addrnn import Config, sample
 
-NOT_REACHED = 330  # where a figure of runs of 300 batches shows what none of them reached
 HOW_TO_READ = "Thin: one seed. Thick: the median of all. Each point is a mean over ten batches, 2000 fresh sums."
 
 
 def groups_of(kind, values, seeds, train=False, needed=True, **settings):
     """{value: [Run for each seed]} of the setting `kind`; values without any record are left out.
 
-    Of several `batches` the longest with a record is taken. With `train`, what has no record is trained. Raises
-    ValueError, one line, where `needed` and there is no record at all.
+    Of several `batches` the longest with a record is taken. With `train`, a seed that has none of them is trained for
+    the longest. Raises ValueError, one line, where `needed` and there is no record at all.
     """
-    read = addrnn.sweep if train else recorded
-    groups = {value: read(configs(seeds, **settings | {kind: value})) for value in values}
+    groups = {value: recorded(configs(seeds, **settings | {kind: value})) for value in values}
+    if train:
+        longest = np.max(settings.get("batches", Config().batches)).item()
+        missing = [config for value, runs in groups.items()
+                   for config in configs(sorted(set(seeds) - {run.config.seed for run in runs}),
+                                         **settings | {kind: value, "batches": longest})]
+        for run in addrnn.sweep(missing):
+            groups[getattr(run.config, kind)].append(run)
     groups = {value: runs for value, runs in groups.items() if runs}
     if needed and not groups:
         raise Refusal(f"records: got none for {kind} of {values}; train = True in the parameters' cell trains them")
@@ -45,7 +52,21 @@ def seeds_behind(kind, groups):
     words = [f"{claims.listing(names)}: "
              + claims.listing([f"{n} seed{'s' * (n != 1)} of {batches} batches" for batches, n in lengths])
              for lengths, names in behind.items()]
-    return Markdown(f"From records: {'; '.join(words) or 'none yet'}.")
+    return Markdown(f"Runs behind this: {'; '.join(words) or 'none yet'}.")
+
+
+def span(shares):
+    """Shares from the least to the most, in words, whole per cent that hold them: "92 % to 98 %"; "-" for none."""
+    if not shares:
+        return "-"
+    low, high = math.floor(100 * min(shares)), math.ceil(100 * max(shares))
+    return f"{low} %" if low == high else f"{low} % to {high} %"
+
+
+def recorded_runs():
+    """How many training runs are recorded; one that is the beginning of another is no other run."""
+    records = (json.loads(path.read_bytes()) for path in (addrnn.home() / "records" / "runs").glob("*/*.json"))
+    return len({json.dumps(record["config"] | {"batches": 0}, sort_keys=True) for record in records})
 
 
 def same_as_record(run):
@@ -108,7 +129,10 @@ def arrivals(kind, panels, title, name, caption="", names=None):
 # The start state
 
 def half_trained(digit_lens, batches, seeds, train=False, **settings):
-    """[Run] of models stopped early, whose weights are kept, longest numbers first."""
+    """[Run] of models stopped early, whose weights are kept, longest numbers first.
+
+    With `train`, each of the `batches` that has no record is trained.
+    """
     read = addrnn.sweep if train else each_recorded
     wanted = [config for n in sorted(digit_lens, reverse=True)
               for config in configs(seeds, **settings | {"digit_len": n, "batches": tuple(batches)})]
@@ -120,11 +144,11 @@ def each_recorded(wanted):
     return [run for config in wanted for run in recorded([config])]
 
 
-def error_figure(looks):
+def error_figure(looks, title):
     """Where wrong digits are, by the chain before them and by place; looks: {batches: start.errors(run)}."""
     most, digits = 4, next(iter(looks.values()))[0].shape[1]
     edges = [2**k for k in range(int(np.log2(digits)) + 1)] + [digits + 1]  # columns 1, 2 to 3, 4 to 7, …
-    fig, (left, right) = plots.figure("Errors behind chains of nines vanish first, the first column stays", columns=2)
+    fig, (left, right) = plots.figure(title, columns=2)
     plots.axis(left, "by chain", "columns of 9 that the carry crosses", "share of digits wrong", log="y",
                xlim=(-0.1, most + 0.1), ylim=(8e-7, 1))
     plots.axis(right, "by place", "column, the least significant first", log="xy", xlim=(0.9, digits), ylim=(8e-7, 1))
@@ -151,7 +175,9 @@ def lead_figure(tested):
         rows.setdefault(dataclasses.replace(config, seed=0), []).append(list(shares.values()))
     parts = [(f"{c.digit_len} digits", c.cell, plots.name("layers", c.layers), f"batch {c.batches}") for c in rows]
     told = [i for i in range(4) if i == 0 or len({part[i] for part in parts}) > 1]
-    fig, ax = plots.figure("One column 0 + 0 in front repairs half-trained models", height=1.6 + 0.5 * len(rows))
+    before, after = (math.floor(100 * share) for share in median_shares(tested))
+    title = f"Half-trained: {before} % of whole sums right in the median, with one column 0 + 0 in front {after} %"
+    fig, ax = plots.figure(title, height=1.6 + 0.5 * len(rows))
     plots.axis(ax, "", "sums wholly right", xlim=(-0.02, 1.02))
     for y, seeds in enumerate(rows.values()):
         for i, shares in enumerate(seeds):
@@ -170,48 +196,37 @@ def median_shares(tested):
     return [float(np.median([list(shares.values())[i] for shares in tested.values()])) for i in (0, 1)]
 
 
-def remedy_figure(trained):
-    """Batches until 99 % of sums are right against length, for each remedy; trained: {remedy: {length: [Run]}}."""
-    colours = dict(zip(trained, (plots.FAINT, plots.RAMP(0.1), plots.RAMP(0.5), plots.RAMP(0.85)), strict=False))
-    fig, (left, right) = plots.figure("With its share of the loss, the first digit is not late",
-                                      columns=2, sharey=True)
-    panels = (left, "first digits right", first_digit), (right, "whole sums right", measures.ACCURACY)
-    for ax, title, measure in panels:
-        times = {remedy: {n: [min(measure(run), NOT_REACHED) for run in runs] for n, runs in groups.items()}
-                 for remedy, groups in trained.items()}
-        plots.axis(ax, f"99 % of {title}", "digits", "batches" if ax is left else "", log="x", xlim=(8, 7000),
-                   ylim=(0, NOT_REACHED + 15))
-        plots.claim(ax, "not within the run", y=NOT_REACHED)
-        lines = {remedy: [(list(found), [np.median(batches) for batches in found.values()])]
-                 for remedy, found in times.items() if found}
-        for remedy, found in times.items():
-            for n, batches in found.items():
-                ax.plot([n] * len(batches), batches, "o", color=colours[remedy], markersize=4, alpha=0.6)
-        plots.curves(ax, lines, colours)
-    return fig
+def led_by(run, first, second, count=500):
+    """Share of fresh sums right behind one column first + second, which carries nothing; [1, 1] is the first column."""
+    num1, num2, total = sample(count, run.config.digit_len, np.random.default_rng(4))
+    lead = [np.insert(digits, 0, value, axis=1) for digits, value in ((num1, first), (num2, second))]
+    return float((run.model.predict(*lead)[:, 1:] == total).all(axis=1).mean())
 
 
-def first_digit(run):
-    """The batch by which 99 % of first digits are right, as a running mean; inf where they never are."""
-    there = measures.running_mean(run.first_column) >= 0.99
-    return measures.OVER + int(there.argmax()) if there.any() else math.inf
+def remedy_figure(panels, title):
+    """Batches against length for each remedy; panels: {measure: {remedy: {length: [Run]}}}.
 
-
-# Costs
-
-def cost_figure(rows):
-    """Time and memory of a batch against length, from the rows of records/bench.json."""
-    engines = {"torch": "nn.RNN, autograd", "ours": "this engine"}
-    rows = [row for row in rows if (row["cell"], row["layers"]) == ("RNN", 3)]
-    sizes = [row["digits"] for row in rows]
-    ratio = rows[-1]["torch"] / rows[-1]["ours"]
-    paints = {"torch": plots.RAMP(0.15), "ours": plots.RAMP(0.7)}
-    fig, axes = plots.figure(f"At {sizes[-1]} digits a batch takes 1/{ratio:.0f} of autograd's time", columns=2)
-    for ax, what, unit, title, label in ((axes[0], "", 1, "time of a batch", "ms"),
-                                         (axes[1], "_peak", 1e6, "memory that a batch adds", "MB")):
-        plots.axis(ax, title, "digits", label, log="xy", xlim=(sizes[0], sizes[-1]))
-        plots.decades(ax, sizes)
-        plots.curves(ax, {e: [(sizes, [row[e + what] / unit for row in rows])] for e in engines}, paints, engines)
+    A line goes through the medians, and breaks where most seeds end before they are there.
+    """
+    fig, axes = plots.figure(title, columns=len(panels), sharey=True)
+    times = {measure: {remedy: {n: [measure(run) for run in runs] for n, runs in groups.items()}
+                       for remedy, groups in trained.items()} for measure, trained in panels.items()}
+    top = 1.1 * max(batch for trained in times.values() for found in trained.values() for batches in found.values()
+                    for batch in batches if math.isfinite(batch))
+    for ax, (measure, trained) in zip(axes, times.items(), strict=True):
+        colours = dict(zip(trained, (plots.FAINT, plots.RAMP(0.1), plots.RAMP(0.5), plots.RAMP(0.85)), strict=False))
+        plots.axis(ax, str(measure), "digits", "batches" if ax is axes[0] else "", log="x", xlim=(8, 7000),
+                   ylim=(0, 1.05 * top))
+        for remedy, found in trained.items():
+            dots = [(n, batch) for n, batches in found.items() for batch in batches]
+            came = [dot for dot in dots if math.isfinite(dot[1])]
+            late = sorted({n for n, batch in dots if math.isinf(batch)})
+            ax.plot(*zip(*came, strict=True), "o", color=colours[remedy], markersize=4, alpha=0.6)
+            ax.plot(late, [top] * len(late), "^", color=colours[remedy], markersize=5, markerfacecolor="white")
+        plots.curves(ax, {remedy: [(list(found), [np.median(batches) for batches in found.values()])]
+                          for remedy, found in trained.items()}, colours)
+        if any(math.isinf(batch) for found in trained.values() for batches in found.values() for batch in batches):
+            plots.note(ax, "△ not within the run", 8.5, 0.03 * top)
     return fig
 
 
