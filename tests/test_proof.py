@@ -3,6 +3,7 @@
 import ast
 import copy
 import hashlib
+import itertools
 import json
 import os
 import subprocess
@@ -192,6 +193,48 @@ def test_the_five_line_example_ends_in_a_proof_of_another_machine(check):
     symbols = np.random.default_rng(0).integers(0, 3, (20, 100))
     assert (network.predict(symbols) == machines.run(machine, symbols)).all()
     assert certify.certify(network, certify.from_step(3, 1, 2, lambda last, symbol: (symbol, symbol > 1))) is None
+
+
+def test_a_machine_of_one_state_is_trained_and_proved(check):
+    """It has nothing to remember: XOR, digit by digit in base 4."""
+    machine = certify.from_step(4, 2, 4, lambda state, a, b: (state, a ^ b))
+    network = certify.train_on_boxes(certify.Network(machine, hidden=16, embedding=4), machine, batches=200)
+    certificate = certify.certify(network, machine)
+    status, text = check(certificate.claim, certificate.weights)
+    assert status == 0 and "computes the certificate's machine of 1 state on inputs of every length" in text
+
+
+ANSWERS = itertools.count()
+
+
+@pytest.mark.parametrize("outputs, step, problem", [
+    (1, lambda state, symbol: (0, 0), "one output symbol"),
+    (2, lambda state, symbol: (0, 1.7), "got the output 1.7"),
+    (2, lambda state, symbol: (0, "1"), "got the output '1'"),
+    (2, lambda state, symbol: (0, 2), "got the output 2"),
+    (2, lambda state, symbol: (0, -1), "got the output -1"),
+    (2, lambda state, symbol: (state + 1, 0), "got more than 1000 states"),
+    (2, lambda state, symbol: (0, next(ANSWERS) % 2), "got one answer in state 0 and then another"),
+])
+def test_a_step_that_makes_no_machine_is_one_line(outputs, step, problem):
+    with pytest.raises(ValueError, match=problem) as caught:
+        certify.from_step(symbols=3, inputs=1, outputs=outputs, step=step)
+    assert "allowed is" in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("change, problem", [
+    (dict(next_state=[[0, 0], [1, 1]]), "a state 1 that no columns lead to"),
+    (dict(next_state=[[0, 2], [1, 1]]), "out of range"),
+    (dict(output=[[0, 1.0], [0, 1]]), "an entry for every column"),
+    (dict(meaning=dict(base=2, factors=[1], carries=[0, 0])), "the machine is wrong"),
+])
+def test_a_table_that_is_no_machine_is_one_line(change, problem):
+    whole = dict(symbols=2, inputs=1, outputs=2, next_state=[[0, 1], [1, 0]], output=[[0, 1], [1, 0]], meaning=None)
+    machine = checker.Machine(**whole | change)
+    network = certify.Network(machine, hidden=4, embedding=2)
+    for use in (certify.certify, certify.train_on_boxes):
+        with pytest.raises(ValueError, match=problem):
+            use(network, machine)
 
 
 def test_starts_side_by_side_train_as_each_does_alone():
@@ -666,6 +709,18 @@ def test_certificate_comes_back_as_it_was_saved(by_hand, tmp_path):
     for name in ("d", "missing"):
         with pytest.raises(ValueError, match=name):
             certify.Certificate.load(tmp_path / name)
+
+
+@pytest.mark.parametrize("occupied", ["adder.json", "adder.safetensors"])
+def test_a_proof_that_could_not_be_written_is_not_begun(occupied, tmp_path, capsys, monkeypatch):
+    """Said at once, before minutes of training."""
+    (tmp_path / occupied).mkdir()
+    monkeypatch.setattr(certify.__main__, "train_on_boxes", lambda *_, **__: pytest.fail("trained"))
+    with pytest.raises(SystemExit) as end:
+        main(["train", "--save", str(tmp_path / "adder")])
+    captured = capsys.readouterr()
+    assert end.value.code == 2 and captured.err.count("\n") == 1 and occupied in captured.err
+    assert [path.name for path in tmp_path.iterdir()] == [occupied]
 
 
 @pytest.mark.parametrize("arguments", [

@@ -108,7 +108,8 @@ def check_meaning(machine):
     """What the machine computes, in words, once its `meaning` is checked against every row of its table."""
     meaning = machine.meaning
     if meaning is None:
-        return f"computes the certificate's machine of {machine.states} states on inputs of every length"
+        plural = "s" * (machine.states > 1)
+        return f"computes the certificate's machine of {machine.states} state{plural} on inputs of every length"
     if isinstance(meaning, dict) and "factors" in meaning:
         return check_sum(machine, **take(meaning, "base", "factors", "carries"))
     return check_remainder(machine, **take(meaning, "base", "modulus", "remainders"))
