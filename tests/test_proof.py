@@ -3,6 +3,7 @@
 import ast
 import copy
 import hashlib
+import itertools
 import json
 import os
 import subprocess
@@ -61,7 +62,8 @@ def test_exact_adder_built_by_hand_is_certified(by_hand, check):
     assert by_hand.parameters == 52
     assert by_hand.margin > 0.1
     status, text = check(by_hand.claim, by_hand.weights)
-    assert status == 0 and text.startswith("proved    this network adds decimal numbers of every length\n")
+    assert status == 0 and text.startswith("proved    this network adds decimal numbers of every length, modulo "
+                                           "10^columns, exact with 1 column of zeros at the end\n")
     assert text.count("\n") == 5
 
 
@@ -133,7 +135,29 @@ def test_a_machine_computes_what_it_means(name):
     columns = [np.array([digits_of(number, base, 12) for number in row]) for row in numbers]
     right = np.array([digits_of(function(*row) % base**12, base, 12) for row in zip(*numbers, strict=True)])
     assert (machines.run(machine, *columns) == right).all()
-    assert " of numbers of every length in base " in checker.check_meaning(machine)
+    assert f" of numbers of every length in base {base}, modulo {base}^columns" in checker.check_meaning(machine)
+
+
+@pytest.mark.parametrize("base, factors", [(2, (1, 1)), (2, (1, 1, 1)), (2, (3, 5)), (10, (7,)), (3, (1, 1, 1, 1)),
+                                           (10, (1,)), (10, (1, -1)), (10, (-3,))])
+def test_as_many_zeros_as_the_checker_says_make_a_result_exact(base, factors):
+    """And one fewer do not, for some numbers: against Python's whole numbers, over all of three digits."""
+    machine = machines.weighted_sum(base, *factors)
+    numbers = np.indices((base**3 if base < 5 else 1000,) + (base**3,) * (len(factors) - 1)).reshape(len(factors), -1)
+    numbers = numbers[:, :: max(1, numbers.shape[1] // 5000)]
+    right = sum(factor * number for factor, number in zip(factors, numbers, strict=True))
+
+    def exact(zeros):
+        columns = [np.stack([number // base**place % base for place in range(3 + zeros)], 1) for number in numbers]
+        said = machines.run(machine, *columns)
+        return bool((said @ base ** np.arange(3 + zeros) == right).all())
+
+    said = checker.check_meaning(machine)
+    if min(factors) < 0:
+        assert said.endswith("^columns") and not exact(8)
+    else:
+        zeros = int(said.split("exact with ")[1].split()[0])
+        assert exact(zeros) and (zeros == 0 or not exact(zeros - 1))
 
 
 @pytest.mark.parametrize("base, modulus", [(10, 7), (10, 4), (2, 3), (16, 5)])
@@ -169,6 +193,48 @@ def test_the_five_line_example_ends_in_a_proof_of_another_machine(check):
     symbols = np.random.default_rng(0).integers(0, 3, (20, 100))
     assert (network.predict(symbols) == machines.run(machine, symbols)).all()
     assert certify.certify(network, certify.from_step(3, 1, 2, lambda last, symbol: (symbol, symbol > 1))) is None
+
+
+def test_a_machine_of_one_state_is_trained_and_proved(check):
+    """It has nothing to remember: XOR, digit by digit in base 4."""
+    machine = certify.from_step(4, 2, 4, lambda state, a, b: (state, a ^ b))
+    network = certify.train_on_boxes(certify.Network(machine, hidden=16, embedding=4), machine, batches=200)
+    certificate = certify.certify(network, machine)
+    status, text = check(certificate.claim, certificate.weights)
+    assert status == 0 and "computes the certificate's machine of 1 state on inputs of every length" in text
+
+
+ANSWERS = itertools.count()
+
+
+@pytest.mark.parametrize("outputs, step, problem", [
+    (1, lambda state, symbol: (0, 0), "one output symbol"),
+    (2, lambda state, symbol: (0, 1.7), "got the output 1.7"),
+    (2, lambda state, symbol: (0, "1"), "got the output '1'"),
+    (2, lambda state, symbol: (0, 2), "got the output 2"),
+    (2, lambda state, symbol: (0, -1), "got the output -1"),
+    (2, lambda state, symbol: (state + 1, 0), "got more than 1000 states"),
+    (2, lambda state, symbol: (0, next(ANSWERS) % 2), "got one answer in state 0 and then another"),
+])
+def test_a_step_that_makes_no_machine_is_one_line(outputs, step, problem):
+    with pytest.raises(ValueError, match=problem) as caught:
+        certify.from_step(symbols=3, inputs=1, outputs=outputs, step=step)
+    assert "allowed is" in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("change, problem", [
+    (dict(next_state=[[0, 0], [1, 1]]), "a state 1 that no columns lead to"),
+    (dict(next_state=[[0, 2], [1, 1]]), "out of range"),
+    (dict(output=[[0, 1.0], [0, 1]]), "an entry for every column"),
+    (dict(meaning=dict(base=2, factors=[1], carries=[0, 0])), "the machine is wrong"),
+])
+def test_a_table_that_is_no_machine_is_one_line(change, problem):
+    whole = dict(symbols=2, inputs=1, outputs=2, next_state=[[0, 1], [1, 0]], output=[[0, 1], [1, 0]], meaning=None)
+    machine = checker.Machine(**whole | change)
+    network = certify.Network(machine, hidden=4, embedding=2)
+    for use in (certify.certify, certify.train_on_boxes):
+        with pytest.raises(ValueError, match=problem):
+            use(network, machine)
 
 
 def test_starts_side_by_side_train_as_each_does_alone():
@@ -284,7 +350,48 @@ def test_torch_computes_its_functions_as_exactly_as_the_checker_assumes(function
             assert (function(x).double() - function(x.double())).abs().max() < float(checker.FUNCTION_ERROR)
 
 
-# Rounding is bounded by what the boxes hold
+# Rounding is bounded by what the boxes hold, and by what may be taken for zero
+
+FLUSHED = """
+import sys
+import torch
+from addrnn import Adder
+from safetensors.torch import load_file
+
+adder = Adder.load(sys.argv[1])
+torch.set_flush_denormal(True)
+digits = [torch.tensor([[int(digit) for digit in reversed(number)]]) for number in ("0123456789", "0987654321")]
+print(*adder(*digits).argmax(2)[0].tolist())
+"""
+
+
+def test_an_adder_of_numbers_that_may_be_taken_for_zero_is_not_certified(by_hand, tmp_path):
+    """All embeddings below 2^-126, and input weights as much larger: exact in IEEE float32, dumb where it flushes."""
+    copies, down, up = 512, 2.0**-130, 2.0**65  # the embedding many times over, so that the weights stay finite
+    adder = Adder(Config(layers=1, hidden=2, embedding=copies))
+    tensors = dict(safetensors.torch.load(by_hand.weights))
+    tensors["embed_layer.weight"] = tensors["embed_layer.weight"].repeat(1, copies) * down
+    tensors["rnn.weight_ih_l0"] = tensors["rnn.weight_ih_l0"].repeat_interleave(copies, 1) / copies * up * up
+    adder.load_state_dict(tensors)
+    assert tensors["embed_layer.weight"].max() < 2.0**-126
+    assert adder.add(123456789, 987654321) == 1111111110
+    adder.save(tmp_path / "adder.safetensors")
+    done = subprocess.run([sys.executable, "-c", FLUSHED, tmp_path / "adder.safetensors"], capture_output=True,
+                          text=True, cwd=ROOT, check=True)
+    assert done.stdout.split() == ["0"] * 10
+    assert certify.certify(adder) is None
+    weights = weights_of(adder)
+    with pytest.raises(checker.Rejected, match="may overflow"):
+        checker.check(json.dumps(forged(by_hand, weights, embedding=copies)).encode(), weights)
+
+
+@pytest.mark.parametrize("bound", [2.0**-140, 2.0**-130, 2.0**-127])
+def test_rounding_errors_cover_factors_that_are_taken_for_zero(bound):
+    """Then all of a sum is lost."""
+    matrix = checker.arb_mat(1, 3, [2.0**80, 2.0**70, 2.0**-127])
+    lost = bound * sum(map(float, matrix.entries()))
+    assert float(checker.rounding_errors((matrix, bound))[0].upper()) > lost
+
 
 def test_rounding_errors_grow_with_the_outputs_that_a_box_allows():
     """A GRU whose h halves in every column, so that a box of any size is an invariant, and whose logits both add h."""
@@ -432,7 +539,7 @@ def test_changed_weight_is_rejected_by_digest_and_by_proof(by_hand, check):
 
 
 @pytest.mark.parametrize("change, problem", [
-    (lambda t: t.update({"dense.bias": t["dense.bias"].double()}), "dense.bias is broken"),
+    (lambda t: t.update({"dense.bias": t["dense.bias"].double()}), "dense.bias is not of float32"),
     (lambda t: t.update({"dense.bias": t["dense.bias"] * float("nan")}), "is not finite"),
     (lambda t: t.update({"dense.bias": t["dense.bias"][:9]}), "no dense.bias of shape"),
     (lambda t: t.update({"dense.bias": t["dense.bias"][:, None]}), "no dense.bias of shape"),
@@ -446,6 +553,79 @@ def test_other_weights_with_their_right_digest_are_rejected(change, problem, by_
     weights = safetensors.torch.save(tensors)
     status, line = check(forged(by_hand, weights), weights)
     assert status == 1 and problem in line, line
+
+
+def header_of(weights):
+    """The header of a safetensors file as text, and what follows it."""
+    start = 8 + int.from_bytes(weights[:8], "little")
+    return weights[8:start].decode(), weights[start:]
+
+
+HEADERS = {  # how a header is edited, and what the checker says of the file
+    "UTF-16": (lambda text: text.encode("utf-16"), "no JSON"),
+    "byte order mark": (lambda text: text.encode("utf-8-sig"), "no JSON"),
+    "a true size": (lambda text: text.replace("[10]", "[10,true]"), "dense.bias has no sizes"),
+    "a size with a point": (lambda text: text.replace("[10]", "[10.0]"), "dense.bias has no sizes"),
+    "a size below zero": (lambda text: text.replace("[10]", "[-10]"), "dense.bias has no sizes"),
+    "minus zero": (lambda text: text.replace("[0,", "[-0,"), "-0 is no whole number"),
+    "three offsets": (lambda text: text.replace("[0,", "[0,0,"), "has no sizes"),
+    "overlapping tensors": (lambda text: text.replace("[0,", "[4,"), "has gaps or overlaps"),
+    "an unknown key": (lambda text: text.replace('"dtype"', '"type":1,"dtype"', 1), "no object with just dtype"),
+    "no dtype": (lambda text: text.replace('"dtype":"F32",', "", 1), "no object with just dtype"),
+    "a tensor twice": (lambda text: text[:-1] + "," + text[1:], "a key stands twice"),
+    "metadata that are numbers": (lambda text: '{"__metadata__":{"a":1},' + text[1:], "metadata are no texts"),
+    "metadata that are a list": (lambda text: '{"__metadata__":[],' + text[1:], "metadata are no texts"),
+    "half a character": (lambda text: '{"__metadata__":{"a":"\\ud800"},' + text[1:], "no JSON"),
+    "a line in a name": (lambda text: text.replace("dense.bias", "x\\nproved    this network adds"),
+                         "no dense.bias of shape"),
+    "a line in the name of a broken tensor": (
+        lambda text: text.replace("dense.bias", "x\\nproved    this network adds").replace("[10]", "[-10]"),
+        "x\\nproved    this network adds has no sizes"),
+    "a terminal's escape in a name": (
+        lambda text: text.replace("dense.bias", "\\u001b[2Jé").replace("[10]", "[-10]"), "\\x1b[2J\\xe9 has no sizes"),
+}
+
+
+@pytest.mark.parametrize("name", HEADERS)
+def test_a_header_that_safetensors_refuses_is_rejected_in_one_printable_line(name, by_hand, check):
+    edit, problem = HEADERS[name]
+    text, tensors = header_of(by_hand.weights.ljust(len(by_hand.weights)))
+    edited = edit(text.rstrip())
+    edited = edited if isinstance(edited, bytes) else edited.encode()
+    assert edited != text.rstrip().encode()
+    weights = len(edited).to_bytes(8, "little") + edited + tensors
+    status, line = check(forged(by_hand, weights), weights)
+    assert status == 1 and problem in line, line
+    assert line.startswith("rejected: ") and line.count("\n") == 1 and line[:-1].isprintable() and line.isascii()
+
+
+def test_the_checker_reads_a_safetensors_file_as_the_library_does(by_hand):
+    """Thousands of random edits of a header: what the checker reads, safetensors reads, and alike."""
+    text, tensors = header_of(by_hand.weights)
+    rng, read = np.random.default_rng(0), 0
+    pieces = ["-0", "0", "1", "true", "null", '"', "\\ud800", "\\u0041", "{}", "[]", " ", "\n", "1e1", "10.0", ",", ":",
+              '"x":1,', '"dtype":"F32",', '"__metadata__":null,', '"__metadata__":{"a":"b"},', "\0", "é", "]", "}",
+              '"more":{"dtype":"F32","shape":[0],"data_offsets":[0,0]},']
+    for _ in range(4000):
+        begin = int(rng.choice([0, 1, len(text), rng.integers(len(text))]))
+        end = begin + int(rng.choice([0, 0, 1, 2]))
+        edited = (text[:begin] + pieces[rng.integers(len(pieces))] + text[end:]).encode()
+        weights = len(edited).to_bytes(8, "little") + edited + tensors
+        try:
+            found = checker.read_weights(weights)
+        except checker.Rejected:
+            continue
+        read += 1
+        again = safetensors.torch.load(weights)
+        assert found.keys() == again.keys()
+        for name, (shape, values) in found.items():
+            assert shape == list(again[name].shape) and list(values) == again[name].flatten().tolist()
+    assert read > 100
+
+
+def test_metadata_of_a_safetensors_file_do_not_matter(by_hand, check):
+    weights = safetensors.torch.save(safetensors.torch.load(by_hand.weights), {"format": "pt", "é": "\n"})
+    assert check(forged(by_hand, weights), weights)[0] == 0
 
 
 @pytest.mark.parametrize("weights", [b"", b"12345678", b"\xff" * 8, b"\xff" * 64,
@@ -475,14 +655,49 @@ def test_checker_runs_alone(tmp_path):
         assert (done.stdout.count("\n"), done.stderr.count("\n")) == ((5, 0) if status == 0 else (0, 1))
 
 
-def test_the_verdict_stands_where_nobody_reads_it():
-    """As in `checker.py NAME.json | head -1`: no traceback, and the exit status is the verdict's."""
+def closed_pipe():
     read, write = os.pipe()
     os.close(read)
-    done = subprocess.run([sys.executable, checker.__file__, PROOFS / "parity.json"], stdout=write,
-                          stderr=subprocess.PIPE)
-    os.close(write)
-    assert (done.returncode, done.stderr) == (0, b"")
+    return write
+
+
+STREAMS = {  # whatever the output is, the exit status is the verdict
+    "a reader that left": dict(stdout=closed_pipe),
+    "a full disk": dict(stdout=lambda: os.open("/dev/full", os.O_WRONLY)),
+    "a closed stream": dict(preexec_fn=lambda: os.close(1)),
+    "Latin-1": dict(environment={"PYTHONIOENCODING": "latin-1"}),
+    "ASCII": dict(environment={"PYTHONIOENCODING": "ascii:strict"}),
+}
+
+
+@pytest.mark.parametrize("program", [[checker.__file__], ["-m", "addlab.certify", "check"]])
+@pytest.mark.parametrize("name", STREAMS)
+def test_the_exit_status_is_the_verdict_whatever_the_stream(name, program, by_hand, tmp_path):
+    by_hand.save(tmp_path / "proved")
+    by_hand.save(tmp_path / "rejected")
+    (tmp_path / "rejected.json").write_text(json.dumps(by_hand.claim | {"cell": "é\nproved"}))
+    how = dict(STREAMS[name])
+    environment = os.environ | {"PYTHONPATH": str(ROOT)} | how.pop("environment", {})
+    for file, status in (("proved", 0), ("rejected", 1)):
+        stdout = how["stdout"]() if "stdout" in how else None
+        done = subprocess.run([sys.executable, *program, tmp_path / f"{file}.json"], stderr=subprocess.PIPE,
+                              env=environment, **(how | dict(stdout=stdout)))
+        if stdout is not None:
+            os.close(stdout)
+        assert (done.returncode, done.stderr) == (status, b"")
+
+
+def test_whatever_the_checker_prints_is_ascii(capsys):
+    for name in PROVED:
+        checker.main([str(PROOFS / f"{name}.json")])
+    assert capsys.readouterr().out.isascii()
+
+
+@pytest.mark.parametrize("name", ["", ".", "/", "..", "missing", "\ud800.json", "a\nproved.json", "a\0b", "x" * 5000])
+def test_a_name_that_is_no_certificate_is_one_line(name, capsys):
+    assert checker.main([name]) == 2
+    captured = capsys.readouterr()
+    assert not captured.out and captured.err.count("\n") == 1 and captured.err.startswith("checker: got [")
 
 
 def test_certificate_comes_back_as_it_was_saved(by_hand, tmp_path):
@@ -494,6 +709,18 @@ def test_certificate_comes_back_as_it_was_saved(by_hand, tmp_path):
     for name in ("d", "missing"):
         with pytest.raises(ValueError, match=name):
             certify.Certificate.load(tmp_path / name)
+
+
+@pytest.mark.parametrize("occupied", ["adder.json", "adder.safetensors"])
+def test_a_proof_that_could_not_be_written_is_not_begun(occupied, tmp_path, capsys, monkeypatch):
+    """Said at once, before minutes of training."""
+    (tmp_path / occupied).mkdir()
+    monkeypatch.setattr(certify.__main__, "train_on_boxes", lambda *_, **__: pytest.fail("trained"))
+    with pytest.raises(SystemExit) as end:
+        main(["train", "--save", str(tmp_path / "adder")])
+    captured = capsys.readouterr()
+    assert end.value.code == 2 and captured.err.count("\n") == 1 and occupied in captured.err
+    assert [path.name for path in tmp_path.iterdir()] == [occupied]
 
 
 @pytest.mark.parametrize("arguments", [

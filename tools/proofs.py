@@ -1,8 +1,9 @@
 """Make the certificates and the studies of notebook 07: python -m tools.proofs [STUDY ...], else all of them.
 
-Writes records/proofs/: NAME.json and NAME.safetensors for each certificate, and a JSON list of runs for each study.
-What is there already is not made again. torch trains here, in float32 on one thread: another processor may end with
-other weights, which is why the results are records. Every certificate is checked again by the tests.
+Writes NAME.json and NAME.safetensors into records/proofs for each certificate, and NAME.json, a list of runs, into
+records/studies for each study. What is there already is not made again. torch trains here, in float32 on one thread:
+another processor may end with other weights, which is why the results are records. Every certificate is checked again
+by the tests.
 """
 
 from addlab import command
@@ -30,19 +31,19 @@ from addlab.certify import (
     train_starts,
     weighted_sum,
 )
-from addlab.certify.machines import run
 from addlab.certify.training import is_finite
+from addlab import files
 from addlab.command import fail, one_line_errors
-from addlab.engine import parameters
 
-FOLDER = files.CHECKOUT / "records" / "proofs"
+PROOFS = files.CHECKOUT / "records" / "proofs"
+STUDIES = files.CHECKOUT / "records" / "studies"
 
 
 # Studies: lists of runs, each a dict of its settings and what came of it
 
 def study(name, settings, make):
-    """Do what is not in records/proofs/NAME.json yet: make(**setting) -> a list of results, a dict each."""
-    path = FOLDER / f"{name}.json"
+    """Do what is not in records/studies/NAME.json yet: make(**setting) -> a list of results, a dict each."""
+    path = STUDIES / f"{name}.json"
     done = json.loads(path.read_text()) if path.exists() else []
     for setting in settings:
         if not any(setting.items() <= found.items() for found in done):
@@ -58,11 +59,12 @@ def outcome(certificate, begin):
 
 # Adders of every cell, trained on their boxes
 
-ADDERS = {("RNN", 1): 3, ("RNN", 2): 3, ("RNN", 3): 3, ("GRU", 1): 5, ("LSTM", 1): 3}  # kind: seeds
+ADDERS = {("RNN", 1): 3, ("RNN", 2): 3, ("RNN", 3): 3, ("GRU", 1): 5, ("GRU", 2): 3, ("LSTM", 1): 3,
+          ("LSTM", 2): 3}  # kind: seeds
 
 
 def adders():
-    """Some seeds of every kind; the first proved of each, and all of the LSTM, are kept as certificates."""
+    """Some seeds of every kind; the first proved of each, all of the LSTM of one layer, are kept as certificates."""
     study("adders", [dict(cell=cell, layers=layers, seed=seed) for (cell, layers), seeds in ADDERS.items()
                      for seed in range(seeds)], run_adder)
 
@@ -71,8 +73,8 @@ def run_adder(cell, layers, seed):
     begin = time.process_time()
     network = Network(ADDITION, cell, layers, seed=seed)
     certificate = certify(train_on_boxes(network))
-    if certificate and (cell == "LSTM" or not list(FOLDER.glob(f"{cell.lower()}_{layers}layer_seed*"))):
-        certificate.save(FOLDER / f"{cell.lower()}_{layers}layer_seed{seed}")
+    if certificate and ((cell, layers) == ("LSTM", 1) or not list(PROOFS.glob(f"{cell.lower()}_{layers}layer_seed*"))):
+        certificate.save(PROOFS / f"{cell.lower()}_{layers}layer_seed{seed}")
     return [outcome(certificate, begin)]
 
 
@@ -89,7 +91,7 @@ def run_data_then_boxes(seed):
     certificate = certify(train_on_boxes(model, batches=600))
     after = torch.cat([p.detach().flatten() for p in model.parameters()])
     if certificate and seed == 0:
-        certificate.save(FOLDER / "rnn_3layer_from_data")
+        certificate.save(PROOFS / "rnn_3layer_from_data")
     moved = round(((after - before).norm() / before.norm()).item(), 3)
     return [dict(of_data=of_data and of_data.margin, moved=moved) | outcome(certificate, begin)]
 
@@ -117,12 +119,12 @@ def other_machines():
     """A certificate for each, of the first seed for which there is one."""
     for name, (table, hidden, embedding) in MACHINES.items():
         for seed in range(3):
-            if not (FOLDER / f"{name}.json").exists():
+            if not (PROOFS / f"{name}.json").exists():
                 begin = time.process_time()
                 certificate = prove_machine(table, hidden, embedding, seed)
                 print(name, seed, outcome(certificate, begin), flush=True)
                 if certificate:
-                    certificate.save(FOLDER / name)
+                    certificate.save(PROOFS / name)
 
 
 def prove_machine(table, hidden, embedding, seed, batches=1000):
@@ -170,7 +172,7 @@ def run_starts(variant):
     found = [certify(model) if is_finite(model) else None for model in models]
     best = max((c for c in found if c), key=lambda c: c.margin, default=None)
     if best and "parameters" in variant:
-        best.save(FOLDER / f"rnn_{variant.replace(' ', '_')}")
+        best.save(PROOFS / f"rnn_{variant.replace(' ', '_')}")
     return [dict(seed=seed, margin=c and c.margin, latch=latch(model), seconds=seconds)
             for seed, (model, c) in enumerate(zip(models, found, strict=True))]
 
@@ -195,91 +197,18 @@ def latch(model):
     return round(float(sums[at] + values[at] / (values[at] - values[at + 1]) * (sums[at + 1] - sums[at])), 2)
 
 
-# When is a carry learned from data?
-
-BASES, DIGITS, CHAIN = (2, 3, 5, 10), 40, 400
-
-
-def bases():
-    """Adders that learn from random sums in a base, a share of them with chains: how far do they keep a carry?
-
-    Those first that tell most: the larger bases, where carries get lost, before the small ones.
-    """
-    study("bases", [dict(base=base, layers=layers, chains=chains, seed=seed) for chains in (0.0, 0.5)
-                    for base in (10, 5, 3, 2) for layers in (1, 3, 2) for seed in range(3)], run_base)
-
-
-RATES = {16: 1e-2, 64: 1e-3}  # units: Adam's learning rate
-
-
-def data_alone():
-    """Adders of one layer that learn from random sums alone, four times as long: which are proved?"""
-    study("data_alone", [dict(base=base, layers=1, hidden=hidden, seed=seed) for seed in range(3) for hidden in RATES
-                         for base in BASES], run_data_alone)
-
-
-def run_data_alone(base, layers, hidden, seed):
-    return run_base(base, layers, 0.0, seed, hidden, RATES[hidden], batches=2000)
-
-
-def run_base(base, layers, chains, seed, hidden=64, lr=1e-3, batches=500):
-    begin = time.process_time()
-    model = addrnn.Adder(addrnn.Config(layers=layers, hidden=hidden, seed=seed))
-    rng, table = np.random.default_rng(seed), weighted_sum(base, 1, 1)
-    adam = parameters.Adam(model.parameters(), lr)
-    for _ in range(batches):
-        num1, num2 = sums_in_base(base, 200, chains, rng)
-        engine.gradients(model, num1, num2, run(table, num1, num2))
-        adam.step()
-    num1, num2 = sums_in_base(base, 1000, 0.0, rng)
-    accuracy = float((engine.predict(model, num1, num2) == run(table, num1, num2)).all(1).mean())
-    kept = dict(carry=survived(model, table, 1), no_carry=survived(model, table, 0))
-    certificate = certify(in_base(model, base), table)
-    if certificate and not chains and not (FOLDER / f"data_alone_base_{base}.json").exists():
-        certificate.save(FOLDER / f"data_alone_base_{base}")
-    return [dict(accuracy=accuracy, **kept) | outcome(certificate, begin)]
-
-
-def sums_in_base(base, count, chains, rng):
-    """Pairs of numbers of 40 digits in a base; in a share of them the columns between two places sum to base - 1."""
-    num1, num2 = rng.integers(0, base, (2, count, DIGITS + 1))
-    begin, end = np.sort(rng.integers(0, DIGITS + 1, (2, count, 1)), axis=0)
-    places = np.arange(DIGITS + 1)
-    chained = (places >= begin) & (places < end) & (rng.random((count, 1)) < chains)
-    num2 = np.where(chained, base - 1 - num1, num2)
-    num1[:, -1] = num2[:, -1] = 0
-    return num1, num2
-
-
-def survived(model, table, carry):
-    """How many columns of base - 1 and 0, up to 400, come out right after a carry, or after none."""
-    num1, num2 = np.full((1, CHAIN + 1), table.symbols - 1), np.zeros((1, CHAIN + 1), dtype=int)
-    num2[0, 0] = carry
-    wrong = (engine.predict(model, num1, num2) != run(table, num1, num2))[0, 1:]
-    return int(wrong.argmax()) if wrong.any() else CHAIN
-
-
-def in_base(model, base):
-    """The part of a decimal Adder that reads and says the digits of a smaller base."""
-    tensors = {name: tensor[:base] if name.startswith(("embed_layer", "dense")) else tensor
-               for name, tensor in model.state_dict().items()}
-    rnn = model.rnn
-    network = Network(weighted_sum(base, 1, 1), layers=rnn.num_layers, hidden=rnn.hidden_size)
-    network.load_state_dict(tensors)
-    return network
-
-
-STUDIES = [starts, adders, data_then_boxes, other_machines, machines, data_alone, bases]
+PARTS = [starts, adders, data_then_boxes, other_machines, machines]
 
 
 def main(wanted):
-    studies = {part.__name__: part for part in STUDIES}
+    studies = {part.__name__: part for part in PARTS}
     for name in wanted:
         if name not in studies:
             fail("proofs", f"got {name!r}, allowed are {', '.join(studies)}")
     torch.set_num_threads(1)
     with one_line_errors("proofs"):
-        FOLDER.mkdir(parents=True, exist_ok=True)
+        for folder in (PROOFS, STUDIES):
+            folder.mkdir(parents=True, exist_ok=True)
         for name in wanted or studies:
             studies[name]()
 

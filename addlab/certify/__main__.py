@@ -9,6 +9,7 @@ import torch
 
 import addrnn
 from addlab.certify import certify, checker, train_on_boxes
+from addlab import files
 from addlab.command import fail, one_line_errors
 
 
@@ -45,9 +46,10 @@ def check(files):
 def train(model, save, batches, lr, **sizes):
     """Train, prove and save an adder; returns the exit status."""
     config = addrnn.Config(cell=model, batches=batches, lr=lr, **sizes)
-    folder = os.path.dirname(save) or "."
-    if not os.path.basename(save) or not os.access(folder, os.W_OK) or not os.path.isdir(folder):
+    if not os.path.basename(save):
         fail("certify", f"--save: got {save!r}, allowed is a NAME in a folder that can be written")
+    for ending in (".safetensors", ".json"):
+        store.check_writable(save + ending, "--save")
     torch.set_num_threads(1)
     begin = time.perf_counter()
     certificate = certify(train_on_boxes(addrnn.Adder(config), batches=batches, lr=lr))

@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 import torch
 
+from addlab.certify.machines import sound
+
 OPEN, LEAK = 6.0, 2.0**-7  # of a GRU's update gate: what opens it wide, and its slope from there on
 GATES = {"RNN": 1, "GRU": 3, "LSTM": 4}
 
@@ -94,6 +96,7 @@ class Cases:
     """A machine's cases as tensors [cases], in the order of `checker.cases_of`: of the start, then of each state."""
 
     def __init__(self, machine):
+        sound(machine)
         self.columns = torch.tensor(machine.columns)                              # [columns, inputs]
         self.origins = machine.states + 1
         start_first = [machine.next_state[0], *machine.next_state]
@@ -105,7 +108,7 @@ class Cases:
     def into_each(self, counted):
         """Of the counted cases, those that lead into each state: [states, most], short rows filled with repeats.
 
-        A state that none leads into has the row -1.
+        A state that none of them leads into has the row -1.
         """
         into = [torch.nonzero(counted & (self.target == state)).flatten() for state in range(self.origins - 1)]
         places = torch.arange(max(map(len, into)))

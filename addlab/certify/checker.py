@@ -12,7 +12,8 @@ induction over the columns no state is ever lost and no symbol is ever wrong, ho
     a + b, carry 1, column (4, 7): 4 + 7 + 1 = 12, so from all of box 1 the vector must land in box 1, and 2 must win.
 
 WHAT IS ASSUMED. The network's equations are PyTorch's RNN, LSTM or GRU. It runs in float32, and
-  1. sums, products and fused multiply-adds round to nearest (24 bits), or flush to zero what is below 2^-126;
+  1. sums, products and fused multiply-adds round to nearest (24 bits); a number below 2^-126, whether it is read or
+     computed, may be taken for zero;
   2. every tanh and sigmoid is within FUNCTION_ERROR of its true value;
   3. what goes into a gate is a sum of products and biases, in any order, some of it perhaps summed beforehand.
 So neither TF32 nor half precision. Python, python-flint and the Arb library in it are taken at their word; an `arb` is
@@ -36,9 +37,10 @@ from flint import arb, arb_mat, ctx
 
 ctx.prec = 80  # bits that Arb works with
 ROUNDOFF = arb(2) ** -24  # relative error of one float32 operation
-TINY = arb(2) ** -126  # what flushing to zero may lose
+TINY = arb(2) ** -126  # what taking a number for zero may lose
 FUNCTION_ERROR = arb(2) ** -20  # of tanh and sigmoid, in absolute terms
 LARGEST = arb(2) ** 99  # sums below it cannot overflow float32
+HEADER = 10**8  # bytes of a safetensors header at most
 
 
 class Rejected(Exception):
@@ -94,14 +96,10 @@ def name_of(state):
 
 def cases_of(machine):
     """The start with every column, then every state with every column."""
-    origins = [("start", 0)]
-    for state in range(machine.states):
-        origins.append((name_of(state), state))
     cases = []
-    for origin, state in origins:
+    for origin, state in [("start", 0), *((name_of(state), state) for state in range(machine.states))]:
         for column in range(len(machine.columns)):
-            target = machine.next_state[state][column]
-            output = machine.output[state][column]
+            target, output = machine.next_state[state][column], machine.output[state][column]
             cases.append(Case(origin, state, column, target, output))
     return cases
 
@@ -110,9 +108,9 @@ def check_meaning(machine):
     """What the machine computes, in words, once its `meaning` is checked against every row of its table."""
     meaning = machine.meaning
     if meaning is None:
-        return f"computes the certificate's machine of {machine.states} states on inputs of every length"
-    require(isinstance(meaning, dict), "meaning: no object")
-    if "factors" in meaning:
+        plural = "s" * (machine.states > 1)
+        return f"computes the certificate's machine of {machine.states} state{plural} on inputs of every length"
+    if isinstance(meaning, dict) and "factors" in meaning:
         return check_sum(machine, **take(meaning, "base", "factors", "carries"))
     return check_remainder(machine, **take(meaning, "base", "modulus", "remainders"))
 
@@ -122,7 +120,8 @@ def check_sum(machine, base, factors, carries):
 
         factors · column + carries[state] = output + base · carries[next state].
 
-    Multiplied by base^i and summed over the columns i, the carries cancel, all but the last.
+    Multiplied by base^i and summed over the columns i, the carries cancel, all but the last: modulo base^columns the
+    result is right, and where the last carry is 0 it is exact.
     """
     require(is_whole(base) and base > 1, "meaning: no base")
     require(machine.symbols == machine.outputs == base, "meaning: not one symbol for each digit")
@@ -135,16 +134,31 @@ def check_sum(machine, base, factors, carries):
             total += factor * digit
         require(total == case.output + base * carries[case.target],
                 f"meaning: the machine is wrong in {case.origin}, column {column}")
-    if base == 10 and factors == [1, 1]:
-        return "adds decimal numbers of every length"
-    names = ["x", "y", "z"][: len(factors)] if len(factors) <= 3 else [f"x{i}" for i in range(len(factors))]
     terms = []
-    for factor, name in zip(factors, names, strict=True):
-        sign = "-" if factor < 0 else "+"
-        size = "" if abs(factor) == 1 else f"{abs(factor)}·"
-        terms.append(f"{sign} {size}{name}")
-    formula = " ".join(terms).removeprefix("+ ")
-    return f"computes {formula} of numbers of every length in base {base}"
+    for factor, name in zip(factors, "xyzabcdefghijklmnopq", strict=False):
+        terms.append({1: name, -1: f"-{name}"}.get(factor, f"{factor}*{name}"))
+    does = f"computes {' + '.join(terms)} of numbers of every length in base {base}".replace("+ -", "- ")
+    if base == 10 and factors == [1, 1]:
+        does = "adds decimal numbers of every length"
+    zeros = columns_until_no_carry(machine, carries)
+    exact = "" if zeros is None else f", exact with {zeros} column{'s' * (zeros != 1)} of zeros at the end"
+    return f"{does}, modulo {base}^columns{exact}"
+
+
+def columns_until_no_carry(machine, carries):
+    """How many columns of zeros at the end are enough for every last carry to come out; None if one never does.
+
+    A negative number never does: its carry stays -1.
+    """
+    most = 0
+    for last in range(machine.states):
+        state, columns = last, 0
+        while carries[state] != 0:
+            state, columns = machine.next_state[state][0], columns + 1
+            if columns > machine.states:
+                return None
+        most = max(most, columns)
+    return most
 
 
 def check_remainder(machine, base, modulus, remainders):
@@ -165,8 +179,8 @@ def check_remainder(machine, base, modulus, remainders):
 
 # Reading the two files
 
-def parse(text):
-    """JSON without duplicate keys, NaN or infinities."""
+def parse(data):
+    """What bytes of JSON in UTF-8 hold, without duplicate keys, NaN or infinities."""
     def once(pairs):
         found = dict(pairs)
         require(len(found) == len(pairs), "a key stands twice")
@@ -174,11 +188,18 @@ def parse(text):
 
     def finite(literal):
         value = float(literal)
-        require(math.isfinite(value), f"{literal} is not a finite number")
+        require(math.isfinite(value), f"{literal[:40]} is not a finite number")
         return value
 
+    def whole(literal):
+        require(literal != "-0", "-0 is no whole number")
+        return int(literal)
+
     try:
-        return json.loads(text, object_pairs_hook=once, parse_float=finite, parse_constant=finite)
+        found = json.loads(data.decode(), object_pairs_hook=once, parse_float=finite, parse_int=whole,
+                           parse_constant=finite)
+        json.dumps(found, ensure_ascii=False).encode()  # fails where a text holds half a character
+        return found
     except (ValueError, RecursionError) as problem:
         raise Rejected(f"no JSON: {problem}") from None
 
@@ -192,9 +213,14 @@ def are_whole(values, count):
     return type(values) is list and len(values) == count and all(map(is_whole, values))
 
 
+def are_sizes(values):
+    """Whether `values` is a list of whole numbers from 0 on, of any size."""
+    return type(values) is list and all(type(value) is int and value >= 0 for value in values)
+
+
 def take(entry, *keys):
     """A JSON object that must have just these keys."""
-    require(isinstance(entry, dict) and set(entry) == set(keys), f"certificate: no object with just {', '.join(keys)}")
+    require(type(entry) is dict and set(entry) == set(keys), f"no object with just {', '.join(keys)}")
     return entry
 
 
@@ -203,6 +229,7 @@ def read_machine(entry):
     for size in (machine.symbols, machine.inputs, machine.outputs):
         require(is_whole(size) and size > 0, "machine: its sizes are not whole numbers above 0")
     require(machine.inputs <= 20, "machine: more than 20 inputs")
+    require(machine.outputs > 1, "machine: one output symbol, so nothing is said")
     require(type(machine.next_state) is type(machine.output) is list, "machine: its tables are no lists")
     require(len(machine.next_state) == len(machine.output) > 0, "machine: its tables differ in states")
     for table, bound in ((machine.next_state, machine.states), (machine.output, machine.outputs)):
@@ -218,34 +245,38 @@ def read_box(box):
     intervals = []
     for ends in box:
         require(type(ends) is list and len(ends) == 2, "certificate: an interval has not two ends")
-        require(all(type(end) in (int, float) for end in ends), f"certificate: {str(ends)[:40]!r} are no numbers")
+        require(all(type(end) in (int, float) for end in ends), f"certificate: {str(ends)[:40]} are no numbers")
         require(abs(ends[0]) < 2**99 and abs(ends[1]) < 2**99, "certificate: a box is too wide")
-        low, high = (float(end) for end in ends)
+        low, high = float(ends[0]), float(ends[1])
         require(low <= high, "certificate: a box is upside down")
         intervals.append(arb(low).union(arb(high)))
     return intervals
 
 
 def read_weights(data):
-    """Safetensors bytes, float32 only: {name: (shape, values)}."""
+    """Safetensors bytes, float32 only: {name: (shape, values)}. Refuses whatever the safetensors library refuses."""
     start = 8 + int.from_bytes(data[:8], "little")
-    require(8 < start <= len(data), "weights: no safetensors file")
+    require(8 < start <= min(len(data), 8 + HEADER), "weights: no safetensors file")
     header = parse(data[8:start])
-    tensors = {}
-    end = start
-    try:
-        header.pop("__metadata__", None)
-        for name, entry in sorted(header.items(), key=lambda item: item[1]["data_offsets"]):
-            begin, stop = (start + offset for offset in entry["data_offsets"])
-            size = math.prod(entry["shape"])
-            gapless = begin == end and stop == begin + 4 * size
-            require(entry["dtype"] == "F32" and gapless, f"weights: {name} is broken")
-            values = struct.unpack(f"<{size}f", data[begin:stop])
-            require(all(map(math.isfinite, values)), f"weights: {name} is not finite")
-            tensors[name] = (entry["shape"], values)
-            end = stop
-    except (AttributeError, KeyError, TypeError, ValueError, OverflowError, struct.error):
-        raise Rejected("weights: no safetensors file") from None
+    require(type(header) is dict, "weights: no safetensors file")
+    notes = header.pop("__metadata__", None)
+    texts = notes is None or (type(notes) is dict and all(type(note) is str for note in notes.values()))
+    require(texts, "weights: its metadata are no texts")
+    places = []
+    for name, entry in header.items():
+        take(entry, "dtype", "shape", "data_offsets")
+        shape, offsets = entry["shape"], entry["data_offsets"]
+        require(are_sizes(shape) and are_sizes(offsets) and len(offsets) == 2, f"weights: {name} has no sizes")
+        require(entry["dtype"] == "F32", f"weights: {name} is not of float32")
+        places.append((start + offsets[0], start + offsets[1], name, shape))
+    tensors, end = {}, start
+    for begin, stop, name, shape in sorted(places):
+        count = math.prod(shape)
+        require(begin == end and stop == begin + 4 * count <= len(data), f"weights: {name} has gaps or overlaps")
+        values = struct.unpack(f"<{count}f", data[begin:stop])
+        require(all(map(math.isfinite, values)), f"weights: {name} is not finite")
+        tensors[name] = (shape, values)
+        end = stop
     require(end == len(data), "weights: bytes left over")
     return tensors
 
@@ -334,19 +365,21 @@ def rounding_errors(*parts):
 
     A sum of n terms in any order is off by at most n u / (1 - n u) times the sum of their sizes, u = 2^-24 (Higham,
     Accuracy and Stability of Numerical Algorithms, section 3.1); products round too, which 2 n + 8 leaves room for.
+    Flushing to zero takes up to TINY from an entry, times its factor; from a factor, times its entry; from a result. No
+    bound counts below 1, so that the entries add up to `size` at most.
     """
     terms = 8
     all_bounds = arb(1)
     for matrix, bound in parts:
         terms += 2 * matrix.ncols()
-        all_bounds += bound
+        all_bounds += arb(bound).max(1)
     relative = terms * ROUNDOFF / (1 - terms * ROUNDOFF)
     errors = []
     for row in range(parts[0][0].nrows()):
         size = arb(0)
         for matrix, bound in parts:
             for column in range(matrix.ncols()):
-                size += bound * abs(matrix[row, column])
+                size += arb(bound).max(1) * abs(matrix[row, column])
         require(size < LARGEST, "weights: float32 may overflow")
         errors.append(plus_minus(relative * size + terms * TINY * all_bounds * (1 + size)))
     return errors
@@ -373,7 +406,7 @@ def embed(tensors, machine, cases, embedding):
     for case in cases:
         entries = []
         for symbol in machine.columns[case.column]:
-            entries += [table[symbol, k] for k in range(embedding)]
+            entries += [table[symbol, entry] for entry in range(embedding)]
         reads.append(entries)
     return arb_mat(reads).transpose(), largest(table.entries())
 
@@ -515,44 +548,50 @@ def check(certificate, weights):
 
 
 def report(verdict):
-    """A verdict in five lines."""
+    """A verdict as five lines."""
     network = verdict.network
     layers = f"{network.layers} layer" + "s" * (network.layers > 1)
-    return "\n".join([
+    return [
         f"proved    this network {verdict.does}",
         f"network   {network.cell}, {layers} of {network.hidden} units, embedding {network.embedding}: "
-        f"{verdict.parameters} parameters, SHA-256 {verdict.digest[:16]}…",
+        f"{verdict.parameters} parameters, SHA-256 {verdict.digest[:16]}...",
         f"how       {verdict.cases} cases (start or state, column) keep to their boxes; the rest is induction",
         f"margin    in each case the right logit leads by {math.floor(verdict.margin * 1000) / 1000:.3f} or more, "
         "rounding included",
-        "assumed   IEEE float32 (no TF32, no half), sums in any order, tanh and sigmoid within 2^-20; Python, Arb"])
+        "assumed   IEEE float32 (no TF32, no half), sums in any order, tanh and sigmoid within 2^-20; Python, Arb"]
 
 
 def main(arguments):
     """Exit status: 0 proved, 1 rejected, 2 not called as it should be."""
     if len(arguments) not in (1, 2):
-        print("usage: checker.py CERTIFICATE [WEIGHTS]", file=sys.stderr)
-        return 2
-    certificate = Path(arguments[0])
-    weights = Path(arguments[1]) if len(arguments) == 2 else certificate.with_suffix(".safetensors")
+        return say("usage: checker.py CERTIFICATE [WEIGHTS]", status=2)
     try:
+        certificate, *weights = map(Path, arguments)
+        weights = weights[0] if weights else certificate.with_suffix(".safetensors")
         files = certificate.read_bytes(), weights.read_bytes()
-    except OSError as problem:
-        print(f"checker: {problem.filename!r}: {problem.strerror}; allowed is a file that can be read", file=sys.stderr)
-        return 2
+    except (OSError, ValueError) as problem:  # ValueError: a name that no file can have
+        return say(f"checker: got {arguments}: {problem}; allowed is a file that can be read", status=2)
     try:
-        return say(report(check(*files)), status=0)
+        return say(*report(check(*files)), status=0)
     except Rejected as problem:
         return say(f"rejected: {problem}", status=1)
 
 
-def say(text, status):
-    """Print a text; returns the exit status, which is the verdict also where nobody reads on (`| head -1`)."""
+def say(*lines, status):
+    """Print lines, a misuse to stderr; returns the exit status, which is the verdict also where no one can read it."""
+    stream = sys.stderr if status == 2 else sys.stdout
+    if stream is None:  # closed by whoever started this
+        return status
     try:
-        print(text, flush=True)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains once more as it ends
+        print(*map(printable, lines), sep="\n", file=stream, flush=True)
+    except OSError:  # a full disk, or a reader that left (`| head -1`)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())  # else Python fails once more as it ends
     return status
+
+
+def printable(text):
+    """ASCII on one line: a name in a file can't forge a line, and every terminal can show it."""
+    return "".join(letter if " " <= letter <= "~" else ascii(letter)[1:-1] for letter in text)
 
 
 if __name__ == "__main__":

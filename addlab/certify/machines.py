@@ -3,31 +3,58 @@
     parity = from_step(symbols=2, inputs=1, outputs=2, step=lambda state, bit: (state ^ bit, state ^ bit))
 """
 
+import dataclasses
+
 import numpy as np
 import torch
 from torch import nn
 
+from addlab.certify import checker
 from addlab.certify.checker import Machine
 from addlab.engine import parameters
 
 CELLS = {"RNN": nn.RNN, "LSTM": nn.LSTM, "GRU": nn.GRU}
 
 
-def from_step(symbols, inputs, outputs, step, start=0, meaning=None):
+def from_step(symbols, inputs, outputs, step, start=0, meaning=None, most=1000):
     """The Machine of a function: step(state, *column) -> (next state, output symbol); a state is any value.
 
     Its states are those that `start` leads to, numbered as they are found. meaning: of them, what `checker` may verify.
+    Raises ValueError where there are more than `most` states, or `step` is no function into the output symbols.
     """
     states, next_state, output = [start], [], []
     columns = Machine(symbols, inputs, outputs, [], []).columns
     for state in states:  # which grows on the way
         steps = [step(state, *column) for column in columns]
-        for after, _ in steps:
+        if steps != [step(state, *column) for column in columns]:
+            raise ValueError(f"step: got one answer in state {state!r} and then another; allowed is a function of the "
+                             "state and the column alone")
+        for after, symbol in steps:
+            if symbol not in range(outputs):
+                raise ValueError(f"step: got the output {symbol!r}, allowed is a whole number from 0 to {outputs - 1}")
             if after not in states:
                 states.append(after)
+        if len(states) > most:
+            raise ValueError(f"step: got more than {most} states, allowed is a machine of fewer, or a larger `most`")
         next_state.append([states.index(after) for after, _ in steps])
         output.append([int(symbol) for _, symbol in steps])
-    return Machine(symbols, inputs, outputs, next_state, output, meaning and meaning(states))
+    return sound(Machine(symbols, inputs, outputs, next_state, output, meaning and meaning(states)))
+
+
+def sound(machine):
+    """The same machine; raises ValueError, one line, where no certificate could tell of it."""
+    try:
+        checker.read_machine(dataclasses.asdict(machine))
+        checker.check_meaning(machine)
+    except checker.Rejected as problem:
+        raise ValueError(f"{problem}; allowed is what `from_step` makes") from None
+    reached = {0}
+    for _ in range(machine.states):
+        reached |= {after for state in reached for after in machine.next_state[state]}
+    if len(reached) < machine.states:
+        missing = min(set(range(machine.states)) - reached)
+        raise ValueError(f"machine: got a state {missing} that no columns lead to; allowed are states that are reached")
+    return machine
 
 
 def weighted_sum(base, *factors):

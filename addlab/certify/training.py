@@ -87,6 +87,8 @@ def close_update_gates(rnn):
 def relative_width(box):
     """How wide a layer's boxes are, against how far apart: box [1 + states, entries]."""
     middles = box.middle[1:]
+    if len(middles) == 1:  # nothing to keep apart from: the mean half-width itself
+        return box.radius[1:].mean()
     apart = (middles - middles.mean(0)).abs().sum()
     return box.radius[1:].sum() / (apart + 1e-9)
 
