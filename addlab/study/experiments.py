@@ -17,8 +17,10 @@ CELLS = ("RNN", "GRU", "LSTM")  # in the order in which the original ranks them
 RATES = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
 LAYER_WIDTHS = {1: 150, 2: 94, 3: 75, 4: 64}  # hidden sizes that give each depth the parameters of 4 layers of 64
 CELL_WIDTHS = {"RNN": 64, "GRU": 35, "LSTM": 29}  # and each cell, with 3 layers, those of an RNN of 64
+WIDER = (115, 128, 150)  # and an RNN upwards: a GRU of 64 has the parameters of 115, an LSTM's lie between the others
 CHAINS = 0.5
 FIRST, MORE, MOST = range(4), range(4, 10), range(4, 20)  # seeds: four that agree settle a claim
+LATER = range(20, 40)  # the same number again, for what the first twenty left open
 
 
 def configs(seeds, **settings):
@@ -77,6 +79,13 @@ EXPERIMENTS = {
     "5000-digits": configs([0], digit_len=5000, layers=(3, 4, 2, 1)),
     "5000-more": configs([1, 2], digit_len=5000, layers=(3, 4, 2, 1)) + configs([3, 4], digit_len=5000),
     "5000-cells": configs([0], digit_len=5000, cell=CELLS[1:], batches=400),
+    # What the first seeds left open, only as long as it takes to tell: new seeds, none of which had a say before.
+    "10-digits-40-seeds": configs(LATER, batches=400),
+    "10-digits-fast": configs(range(3, 13), lr=1e-1),
+    "10-digits-hidden": configs(range(3), hidden=(16, 32, 128), batches=500),
+    "100-digits-40-seeds": configs(LATER, digit_len=100, layers=(2, 3, 4), batches=250),
+    "5000-digits-10-seeds": configs(range(5, 10), digit_len=5000, batches=200),
+    "equal-parameters-upwards": configs(range(5), digit_len=100, hidden=WIDER, batches=400),
 }
 
 # What is done to a model after its training needs its weights; all other runs are read for their curves.
