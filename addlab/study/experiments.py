@@ -6,9 +6,12 @@ original's own settings, then longer numbers and what explains them, then more s
 
 import dataclasses
 import itertools
+import json
+
+import numpy as np
 
 import addrnn
-from addlab.engine.store import Store
+from addlab.engine.store import CURVES, Run, Store
 from addrnn import Config
 
 LENGTHS = (10, 100, 1000, 5000)
@@ -116,3 +119,35 @@ def recorded(configs):
         if kind not in longest or longest[kind].config.batches < run.config.batches:
             longest[kind] = run
     return list(longest.values())
+
+
+# Runs of a GPU, whose bits are its own: never among those of `recorded`
+
+def gpu_runs(**settings):
+    """The runs [Run] that a GPU trained, by layers and seed; their `device` says which. They have no model.
+
+    `settings` are values of Config that they must have; a tuple lists several.
+    """
+    found = []
+    for path in sorted((addrnn.home() / "records" / "gpu").glob("*.json")):
+        record = json.loads(path.read_bytes())
+        for entry in record["runs"]:
+            config = Config(**record["config"], layers=entry["layers"], seed=entry["seed"])
+            loss = np.float32(entry["loss"]).tolist()  # of torch, in float32, written as short as that allows
+            found.append(Run(config, loss=loss, device=record["device"], versions=record["versions"],
+                             **{name: entry[name] for name in (*CURVES[1:], "seconds")}))
+    wanted = {name: values if isinstance(values, tuple) else (values,) for name, values in settings.items()}
+    return [run for run in found if all(getattr(run.config, name) in values for name, values in wanted.items())]
+
+
+def calibration(measures):
+    """{config: [(batches on the CPU, batches on the GPU) by each measure]} of all configs that both have trained.
+
+    Both are looked at within the batches that both have.
+    """
+    found = {}
+    for gpu in gpu_runs():
+        for cpu in recorded([dataclasses.replace(gpu.config, batches=b) for b in (1000, 500, 300, 200)]):
+            within = min(len(cpu.loss), len(gpu.loss))
+            found[gpu.config] = [tuple(measure(run, within=within) for run in (cpu, gpu)) for measure in measures]
+    return found
