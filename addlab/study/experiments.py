@@ -88,7 +88,7 @@ EXPERIMENTS = {
     "10-digits-hidden": configs(range(3), hidden=(16, 32, 128), batches=500),
     "100-digits-40-seeds": configs(LATER, digit_len=100, layers=(2, 3, 4), batches=250),
     "5000-digits-10-seeds": configs(range(5, 10), digit_len=5000, batches=200),
-    "equal-parameters-upwards": configs(range(5), digit_len=100, hidden=WIDER, batches=400),
+    "equal-parameters-upwards": configs(range(5), digit_len=100, hidden=WIDER, batches=250),
 }
 
 # What is done to a model after its training needs its weights; all other runs are read for their curves.

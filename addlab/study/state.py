@@ -29,7 +29,7 @@ def told(model, digits=10):
     """
     states, labels = states_of(model, digits)
     along = [main_directions(layer, 3) for layer in states]
-    return [{name: [round(between(layer, values), 4), round(max(between(p[:, [i]], values) for i in range(3)), 4)]
+    return [{name: [round(between(layer, values), 4), round(max(between(x[:, None], values) for x in p.T), 4)]
              for name, values in labels.items()} for layer, p in zip(states, along, strict=True)]
 
 
@@ -52,10 +52,11 @@ def between(points, labels):
 
 
 def main_directions(points, count):
-    """Points [n, units] along the `count` directions in which they vary most: [n, count], largest first."""
+    """Points [n, units] along the `count` directions in which they vary most, or all: [n, count], largest first."""
     centred = points - points.mean(axis=0)
     directions = np.linalg.eigh(centred.T @ centred)[1][:, : -1 - count : -1]
-    signs = np.sign(directions[np.abs(directions).argmax(axis=0), range(count)])  # else they would hang on the machine
+    # Without this the signs would hang on the machine.
+    signs = np.sign(directions[np.abs(directions).argmax(axis=0), range(directions.shape[1])])
     return centred @ (directions * signs)
 
 
