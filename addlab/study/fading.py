@@ -132,13 +132,15 @@ def plan():
         return [(config, base, rate) for config in configs(seeds, layers=layers, batches=batches, **settings)]
 
     gated = dict(base=10, rate=0.1, cell=("GRU", "LSTM"))
-    return [*each(range(3), 10, 0.1, batches=16000), *each(range(3), 10, 0.5), *each(range(3), 2, 0.1),
-            *each(range(3), 2, 0.5), *each(range(3), layers=1, **gated), *each(range(3), 10, 0.1, layers=2),
-            *each(range(3), 10, 0.2), *each(range(3), 10, 0.3), *each(range(3), 2, 0.2), *each(range(3), 2, 0.3),
-            *each([3, 4], 10, 0.5), *each([3, 4], 2, 0.1), *each([3, 4], 10, 0.1, batches=16000),
-            *each([3, 4], 2, 0.5), *each([3, 4], layers=1, **gated), *each([3, 4], 10, 0.1, layers=2),
-            *each(range(5, 10), 10, 0.1, layers=1, batches=16000), *each(range(5, 10), 10, 0.5),
-            *each(range(5, 10), 2, 0.1), *each(range(3), layers=3, **gated)]
+    long = [{"layers": 1, "batches": 16000}, {"layers": 3, "batches": 8000}]
+    return [*(run for which in long for run in each(range(3), 10, 0.1, **which)), *each(range(3), 10, 0.5),
+            *each(range(3), 2, 0.1), *each(range(3), 2, 0.5), *each(range(3), layers=1, **gated),
+            *each(range(3), 10, 0.1, layers=2), *each(range(3), 10, 0.2), *each(range(3), 10, 0.3),
+            *each([3, 4], 10, 0.5), *each([3, 4], 2, 0.1), *each([3, 4], 2, 0.5),
+            *(run for which in long for run in each([3, 4], 10, 0.1, **which)),
+            *each(range(3), 2, 0.2), *each(range(3), 2, 0.3), *each([3, 4], layers=1, **gated),
+            *each([3, 4], 10, 0.1, layers=2), *each(range(5, 10), 10, 0.1, layers=1, batches=16000),
+            *each(range(5, 10), 10, 0.5), *each(range(5, 10), 2, 0.1), *each(range(3), layers=3, **gated)]
 
 
 def key(config, base, rate):
