@@ -5,9 +5,10 @@ import itertools
 import numpy as np
 import pytest
 import torch
+from matplotlib.text import Text
 
 import addrnn
-from addlab.study import first_digit, order, state
+from addlab.study import fading, first_digit, order, plots, state
 from addlab.study.studies import recall, results
 from addrnn import Adder, Config, carry_add, sample
 from tests.test_carries import handmade
@@ -159,3 +160,17 @@ def test_a_latch_of_the_carry_is_seen_as_such():
     assert found["carry"][0] > 0.9 > found["digit"][0]
     shown = state.map_of(handmade())
     assert len(shown["layers"]) == 1 and len(shown["layers"][0]) == len(shown["carry"]) == state.SHOWN
+
+
+# In pictures
+
+@pytest.mark.parametrize(("draw", "words"), [
+    (first_digit.dose_figure, ["100 digits", "1000 digits"]), (first_digit.leads_figure, ["sums to 9"]),
+    (fading.fading_figure, ["1 layer", "base 2", "base 10"]),
+    (lambda: order.order_figure(order.found()), ["most first", "coin toss"]),
+    (lambda: state.state_figure(results("state")["map, seed 0"]), ["layer 3, by carry", "layer 3, by digit"])])
+def test_the_shipped_studies_are_drawn_the_same_bytes_twice(draw, words):
+    fig, again = draw(), draw()
+    texts = " ".join(text.get_text() for text in fig.findobj(Text))
+    assert all(word in " ".join(texts.split()) for word in words), texts
+    assert plots.svg_bytes(fig) == plots.svg_bytes(again)

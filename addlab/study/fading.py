@@ -127,20 +127,18 @@ def train(config, base, rate):
 # What is trained
 
 def plan():
-    """[(config, base, rate)], most telling first."""
-    def each(seeds, base, rate, layers=(1, 3), batches=4000, **settings):
-        return [(config, base, rate) for config in configs(seeds, layers=layers, batches=batches, **settings)]
+    """[(config, base, rate)], most telling first; one seed after the other."""
+    found = []
+    for seeds in ([0], [1], [2], [3, 4], range(5, 10)):
+        def each(base, rate, seeds=seeds, layers=(3, 1), batches=4000, **settings):
+            return [(config, base, rate) for config in configs(seeds, layers=layers, batches=batches, **settings)]
 
-    gated = dict(base=10, rate=0.1, cell=("GRU", "LSTM"))
-    long = [{"layers": 1, "batches": 16000}, {"layers": 3, "batches": 8000}]
-    return [*(run for which in long for run in each(range(3), 10, 0.1, **which)), *each(range(3), 10, 0.5),
-            *each(range(3), 2, 0.1), *each(range(3), 2, 0.5), *each(range(3), layers=1, **gated),
-            *each(range(3), 10, 0.1, layers=2), *each(range(3), 10, 0.2), *each(range(3), 10, 0.3),
-            *each([3, 4], 10, 0.5), *each([3, 4], 2, 0.1), *each([3, 4], 2, 0.5),
-            *(run for which in long for run in each([3, 4], 10, 0.1, **which)),
-            *each(range(3), 2, 0.2), *each(range(3), 2, 0.3), *each([3, 4], layers=1, **gated),
-            *each([3, 4], 10, 0.1, layers=2), *each(range(5, 10), 10, 0.1, layers=1, batches=16000),
-            *each(range(5, 10), 10, 0.5), *each(range(5, 10), 2, 0.1), *each(range(3), layers=3, **gated)]
+        found += each(10, 0.1, layers=1, batches=16000 if seeds[0] < 2 else 4000)
+        found += [*each(10, 0.1, layers=3), *each(10, 0.5), *each(2, 0.1), *each(2, 0.5)]
+        if seeds[0] < 5:
+            found += [*each(10, 0.1, layers=1, cell=("GRU", "LSTM")), *each(10, 0.1, layers=2)]
+            found += [*each(10, 0.2), *each(10, 0.3), *each(2, 0.2), *each(2, 0.3)]
+    return found
 
 
 def key(config, base, rate):
@@ -181,28 +179,36 @@ def fading_figure(looks=LOOKS, rates=(0.1, 0.2, 0.3, 0.5), at=4000):
     """Columns survived: by batches, of one to three layers in base 10; and by the rate, of both bases."""
     fig, axes = plots.figure("How often a column hands a carry on decides how far it is handed on", columns=3,
                              sharey=True, height=3.8)
-    panels = [("base 10, 1 in 10 columns", "batches", looks, {
-        plots.name("layers", k): [(plots.colour("layers", k), dict(batches=b, layers=k)) for b in looks]
-        for k in (1, 2, 3)})]
-    for k in (1, 3):
-        panels.append((f"{plots.name('layers', k)}, {at} batches", "share of columns that hand on", rates, {
-            f"base {base}": [(paint, dict(batches=at, layers=k, base=base, rate=rate)) for rate in rates]
-            for base, paint in ((2, plots.RAMP(0.2)), (10, plots.RAMP(0.75)))}))
-    for ax, (title, label, along, lines) in zip(axes, panels, strict=True):
-        plots.axis(ax, title, label, "columns survived" if ax is axes[0] else "", log="xy",
-                   xlim=(0.9 * along[0], 1.1 * along[-1]), ylim=(1, 1.3 * COLUMNS))
-        medians, colours = {}, {}
-        for name, settings in lines.items():
-            points = [(x, survived(found)) for x, (_, which) in zip(along, settings, strict=True)
-                      for found in models(**which).values()]
-            if points:
-                colours[name] = settings[0][0]
-                ax.plot(*zip(*points, strict=True), "o", color=colours[name], markersize=3.5, alpha=0.5)
-                reached = sorted({x for x, _ in points})
-                medians[name] = [(reached, [np.median([y for at_x, y in points if at_x == x]) for x in reached])]
-        plots.curves(ax, medians, colours)
-        ax.set_xticks(along, [f"{x:g}" for x in along])
+    titles = ["base 10, 1 column in 10", *(f"{plots.name('layers', k)}, {at} batches" for k in (1, 3))]
+    for ax, title, along in zip(axes, titles, (looks, rates, rates), strict=True):
+        plots.axis(ax, title, "batches" if along is looks else "share that hands on",
+                   "columns survived" if ax is axes[0] else "", log="xy", xlim=(0.9 * along[0], 1.1 * along[-1]),
+                   ylim=(1, 1.3 * COLUMNS))
+        shown = along[::2] if along is looks else along
+        ax.set_xticks(shown, [f"{x:g}" for x in shown])
+    plots.curves(axes[0], {k: by_batches(looks, layers=k) for k in (1, 2, 3)},
+                 {k: plots.colour("layers", k) for k in (1, 2, 3)}, {k: plots.name("layers", k) for k in (1, 2, 3)})
+    paints = {2: plots.RAMP(0.2), 10: plots.RAMP(0.75)}
+    for ax, layers in zip(axes[1:], (1, 3), strict=True):
+        medians = {}
+        for base, paint in paints.items():
+            found = {rate: [survived(one) for one in models(at, layers=layers, base=base, rate=rate).values()]
+                     for rate in rates}
+            found = {rate: values for rate, values in found.items() if values}
+            for rate, values in found.items():
+                ax.plot([rate] * len(values), values, "o", color=paint, markersize=3.5, alpha=0.5)
+            medians[base] = [(list(found), [np.median(values) for values in found.values()])]
+        plots.curves(ax, medians, paints, {base: f"base {base}" * (ax is axes[-1]) for base in paints})
     return fig
+
+
+def by_batches(looks, **settings):
+    """[(batches, columns survived) of each seed], as far as it was trained."""
+    seeds = {}
+    for batches in looks:
+        for seed, found in models(batches, **settings).items():
+            seeds.setdefault(seed, []).append((batches, survived(found)))
+    return [tuple(zip(*points, strict=True)) for points in seeds.values()]
 
 
 def main():

@@ -44,11 +44,12 @@ def plan():
 
     crossed = [(config, 100, data) for data in (100, 101, 102)
                for config in configs(range(10), digit_len=100, batches=LIMIT)]
-    return [*each(range(3), 100, [1000, 5000]), *each(range(3), 1000, [100]), *each(range(5), 100, [None], 400),
-            *crossed[:20], *each(range(10), 100, [10]), *each(range(3, 10), 100, [1000]), *each(range(5), 100, [300]),
-            *each(range(2), 1000, [10]), *each([0], 5000, [100], 300), *each([3, 4], 100, [5000]), *crossed[20:],
-            *each([3, 4], 1000, [100]), *each([2], 1000, [10]), *each([1, 2], 5000, [100], 300),
-            *each(range(2), 1000, [5000])]
+    return [*each(range(3), 100, [1000, 5000]), *each(range(3), 1000, [100]), *each(range(3), 100, [None], 400),
+            *crossed[:10], *each(range(5), 100, [10]), *each([3, 4], 100, [1000]), *crossed[10:20],
+            *each(range(3), 100, [300]), *each(range(5, 10), 100, [1000]), *each([0], 1000, [10]),
+            *each([3, 4], 100, [None], 400), *each([3, 4], 100, [5000]), *each(range(5, 10), 100, [10]),
+            *each([3, 4], 100, [300]), *crossed[20:], *each([3, 4], 1000, [100]), *each([1, 2], 1000, [10]),
+            *each(range(3), 5000, [100], 300), *each(range(2), 1000, [5000])]
 
 
 def key(config, share, data):
