@@ -140,7 +140,8 @@ def keep(name, value, *keys):
             for key in keys[:-1]:
                 part = part.setdefault(key, {})
             part[keys[-1]] = value
-            lines = [f"{json.dumps(key)}: {json.dumps(own[key], sort_keys=True, ensure_ascii=False)}" for key in sorted(own)]
+            write = functools.partial(json.dumps, sort_keys=True, ensure_ascii=False)
+            lines = [f"{write(key)}: {write(own[key])}" for key in sorted(own)]
             write_whole(path, ("{" + ",\n ".join(lines) + "}\n").encode())
 
 

@@ -1,17 +1,18 @@
 """The list of runs, and notebooks 02-06: each in small, in any folder, and fit to be read."""
 
+import math
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import papermill
 import pytest
 
 import addrnn
-from addlab.engine.reading import Refusal
-from addlab.engine.store import Run, Store
-from addlab.study import claims, experiments, views
+from addlab.inputs import Refusal
+from addlab.study import claims, experiments, measures, views
 from addlab.study.experiments import EXPERIMENTS, configs, keeps_weights
-from addrnn import Config
+from addrnn import Config, Run
 
 NOTEBOOKS = sorted((Path(addrnn.__file__).parent / "notebooks").glob("0[2-6]_*.ipynb"))
 
@@ -36,7 +37,8 @@ def test_the_plan_has_all_seeds_of_the_originals_comparisons():
             *((n, 3, cell, 1e-3, 20) for n in (10, 100) for cell in ("GRU", "LSTM")),
             *((1000, k, "RNN", 1e-3, 10 if k == 3 else 5) for k in (1, 2, 3, 4)),
             *((5000, k, "RNN", 1e-3, 5 if k == 3 else 3) for k in (1, 2, 3, 4)),
-            *((100, 3, "RNN", lr, 10) for lr in (1e-5, 1e-2, 1e-1))]:
+            *((100, 3, "RNN", lr, 10) for lr in (1e-5, 1e-2, 1e-1)),
+            *((10, 3, "RNN", lr, 13 if lr == 1e-1 else 3) for lr in (1e-5, 1e-4, 1e-2, 1e-1))]:
         full = {Config(digit_len=digit_len, layers=layers, cell=cell, lr=lr, seed=seed) for seed in range(seeds)}
         assert full <= every, (digit_len, layers, cell, lr)
 
@@ -48,6 +50,33 @@ def test_of_runs_that_differ_in_batches_alone_the_longest_is_shown(home):
         store.write(addrnn.train(Config(**tiny, batches=batches)))
     found = experiments.recorded(configs([0, 1], **tiny, batches=(4, 8)))
     assert [run.config for run in found] == [Config(**tiny, batches=8)]
+
+
+# Runs of a GPU
+
+def test_runs_of_a_gpu_say_so_and_are_never_among_the_recorded():
+    runs = experiments.gpu_runs()
+    assert len(runs) == 39 and all("H100" in run.device and run.versions["torch"] for run in runs)
+    assert all(len(run.loss) == len(run.batch_accuracy) == run.config.batches and run.model is None for run in runs)
+    assert all(np.float32(x) == x for x in runs[0].loss)
+    assert all(run.device == "cpu" for run in experiments.recorded([run.config for run in runs]))
+    some = experiments.gpu_runs(layers=(1, 2), seed=5)
+    assert [(run.config.layers, run.config.seed) for run in some] == [(1, 5), (2, 5)]
+
+
+def test_gpu_and_cpu_reach_every_level_at_the_same_batch():
+    levels = [*measures.LOSSES, measures.Measure("accuracy", 0.5), measures.ACCURACY]
+    found = experiments.calibration(levels)
+    assert len(found) >= 8
+    assert all(cpu == gpu for batches in found.values() for cpu, gpu in batches)
+    reached = sum(cpu < math.inf for batches in found.values() for cpu, _ in batches)
+    assert reached > 80  # so that the agreement is not one of runs that never get there
+
+
+def test_other_runs_do_not_agree():
+    """The comparison above could fail: another seed is elsewhere."""
+    level = measures.LOSS
+    assert len({level(run) for run in experiments.gpu_runs(layers=3)}) > 5
 
 
 # The notebooks

@@ -246,7 +246,7 @@ def test_every_committed_figure_is_shown_in_a_notebook():
 def test_bar_of_a_notebook_is_no_widget_and_ctrl_c_in_it_is_one_line():
     """A widget in a saved notebook is "Error displaying widget" when it is opened again."""
     notebook = v4.new_notebook(cells=[v4.new_code_cell(source) for source in (
-        "import signal\nimport addrnn\nfrom addlab.engine.terminal import progress_bar",
+        "import signal\nimport addrnn\nfrom addlab.progress import progress_bar",
         "run = addrnn.train(addrnn.Config(digit_len=2, batches=50))",
         "bar = progress_bar(2, 'two')\nwith bar:\n    1 / 0",
         "with progress_bar(2, 'two') as bar:\n    bar.update()\n    signal.raise_signal(signal.SIGINT)")])

@@ -40,7 +40,7 @@ def test_every_remedy_trains_every_cell_and_changes_the_run(remedy, cell):
 
 def test_a_tenth_of_the_loss_is_what_autograd_says():
     model, batch = Adder(TINY), sample(20, 4, np.random.default_rng(0))
-    start.plain_step(model, "tenth")(*batch)
+    start.plain_step(model, extra=start.SHARE)(*batch)
     ours = [p.grad.clone() for p in model.parameters()]
     model.zero_grad()
     losses = torch.nn.functional.cross_entropy(model(*batch[:2]).flatten(0, 1), torch.as_tensor(batch[2]).flatten(),

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 import addrnn
-from addlab import engine, files
+from addlab import files
 from addlab.certify import (
     ADDITION,
     Network,
@@ -32,7 +32,6 @@ from addlab.certify import (
     weighted_sum,
 )
 from addlab.certify.training import is_finite
-from addlab import files
 from addlab.command import fail, one_line_errors
 
 PROOFS = files.CHECKOUT / "records" / "proofs"

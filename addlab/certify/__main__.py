@@ -8,8 +8,8 @@ import time
 import torch
 
 import addrnn
-from addlab.certify import certify, checker, train_on_boxes
 from addlab import files
+from addlab.certify import certify, checker, train_on_boxes
 from addlab.command import fail, one_line_errors
 
 
@@ -49,7 +49,7 @@ def train(model, save, batches, lr, **sizes):
     if not os.path.basename(save):
         fail("certify", f"--save: got {save!r}, allowed is a NAME in a folder that can be written")
     for ending in (".safetensors", ".json"):
-        store.check_writable(save + ending, "--save")
+        files.check_writable(save + ending, "--save")
     torch.set_num_threads(1)
     begin = time.perf_counter()
     certificate = certify(train_on_boxes(addrnn.Adder(config), batches=batches, lr=lr))

@@ -1,13 +1,19 @@
-"""What finished models do: on batches they were trained on, without the memory of a layer, and how far they moved."""
+"""What finished models do: on batches they were trained on, without the memory of a layer, and how far they moved.
+
+python -m addlab.study.dissect    measure at 5000 digits what is missing in records/studies/overfitting.json
+"""
 
 import copy
 import math
+import sys
 
 import numpy as np
 
 import addrnn
 from addlab import engine
 from addlab.study.carries import walk
+from addlab.study.experiments import FIRST, LAYERS, configs, recorded
+from addlab.study.studies import recall
 
 
 def losses(model, batches):
@@ -50,3 +56,15 @@ def saturated(run, count=20):
     """Share of the top layer's states beyond ±0.99, where tanh passes hardly any gradient, on random sums."""
     num1, num2, _ = addrnn.sample(count, run.config.digit_len, np.random.default_rng(3))
     return float((np.abs(walk(run.model, num1, num2)[0][:, -1, :, : run.config.hidden]) > 0.99).mean())
+
+
+def main(count=10):
+    """Keep the `overfitting` of models of 1-4 layers half way through 5000 digits, where a batch takes seconds."""
+    for config in configs(FIRST, digit_len=5000, layers=LAYERS, batches=300):
+        for run in recorded([config]):
+            recall("overfitting", f"{config.layers} layers, {config.batches} batches, seed {config.seed}",
+                   lambda run=run: [float(f"{part:.4g}") for part in overfitting(run, count)])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -6,9 +6,14 @@ original's own settings, then longer numbers and what explains them, then more s
 
 import dataclasses
 import itertools
+import json
+
+import numpy as np
 
 import addrnn
-from addrnn import Config
+from addlab import files
+from addlab.records import CURVES
+from addrnn import Config, Run
 
 LENGTHS = (10, 100, 1000, 5000)
 LAYERS = (1, 2, 3, 4)
@@ -16,8 +21,10 @@ CELLS = ("RNN", "GRU", "LSTM")  # in the order in which the original ranks them
 RATES = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
 LAYER_WIDTHS = {1: 150, 2: 94, 3: 75, 4: 64}  # hidden sizes that give each depth the parameters of 4 layers of 64
 CELL_WIDTHS = {"RNN": 64, "GRU": 35, "LSTM": 29}  # and each cell, with 3 layers, those of an RNN of 64
+WIDER = (115, 128, 150)  # and an RNN upwards: a GRU of 64 has the parameters of 115, an LSTM's lie between the others
 CHAINS = 0.5
 FIRST, MORE, MOST = range(4), range(4, 10), range(4, 20)  # seeds: four that agree settle a claim
+LATER = range(20, 40)  # the same number again, for what the first twenty left open
 
 
 def configs(seeds, **settings):
@@ -76,6 +83,13 @@ EXPERIMENTS = {
     "5000-digits": configs([0], digit_len=5000, layers=(3, 4, 2, 1)),
     "5000-more": configs([1, 2], digit_len=5000, layers=(3, 4, 2, 1)) + configs([3, 4], digit_len=5000),
     "5000-cells": configs([0], digit_len=5000, cell=CELLS[1:], batches=400),
+    # What the first seeds left open, only as long as it takes to tell: new seeds, none of which had a say before.
+    "10-digits-40-seeds": configs(LATER, batches=400),
+    "10-digits-fast": configs(range(3, 13), lr=1e-1),
+    "10-digits-hidden": configs(range(3), hidden=(16, 32, 128), batches=500),
+    "100-digits-40-seeds": configs(LATER, digit_len=100, layers=(2, 3, 4), batches=250),
+    "5000-digits-10-seeds": configs(range(5, 10), digit_len=5000, batches=200),
+    "equal-parameters-upwards": configs(range(5), digit_len=100, hidden=WIDER, batches=250),
 }
 
 # What is done to a model after its training needs its weights; all other runs are read for their curves.
@@ -106,3 +120,35 @@ def recorded(configs):
         if kind not in longest or longest[kind].config.batches < run.config.batches:
             longest[kind] = run
     return list(longest.values())
+
+
+# Runs of a GPU, whose bits are its own: never among those of `recorded`
+
+def gpu_runs(**settings):
+    """The runs [Run] that a GPU trained, by layers and seed; their `device` says which. They have no model.
+
+    `settings` are values of Config that they must have; a tuple lists several.
+    """
+    found = []
+    for path in sorted(files.found("records/gpu").glob("*.json")):
+        record = json.loads(path.read_bytes())
+        for entry in record["runs"]:
+            config = Config(**record["config"], layers=entry["layers"], seed=entry["seed"])
+            loss = np.float32(entry["loss"]).tolist()  # of torch, in float32, written as short as that allows
+            found.append(Run(config, loss=loss, device=record["device"], versions=record["versions"],
+                             **{name: entry[name] for name in (*CURVES[1:], "seconds")}))
+    wanted = {name: values if isinstance(values, tuple) else (values,) for name, values in settings.items()}
+    return [run for run in found if all(getattr(run.config, name) in values for name, values in wanted.items())]
+
+
+def calibration(measures):
+    """{config: [(batches on the CPU, batches on the GPU) by each measure]} of all configs that both have trained.
+
+    Both are looked at within the batches that both have.
+    """
+    found = {}
+    for gpu in gpu_runs():
+        for cpu in recorded([dataclasses.replace(gpu.config, batches=b) for b in (1000, 500, 300, 200)]):
+            within = min(len(cpu.loss), len(gpu.loss))
+            found[gpu.config] = [tuple(measure(run, within=within) for run in (cpu, gpu)) for measure in measures]
+    return found

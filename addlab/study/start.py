@@ -84,7 +84,8 @@ def train(config, remedy):
     model, rng = Adder(config), streams(config.seed)[1]
     start = [np.zeros((config.layers, 1, config.hidden), np.float32) for _ in range(1 + (config.cell == "LSTM"))]
     learned = [nn.Parameter(torch.from_numpy(part)) for part in start] if remedy == "learned" else []
-    step = learned_step(model, learned) if learned else plain_step(model, remedy)
+    step = (learned_step(model, learned) if learned
+            else plain_step(model, remedy == "lead", SHARE if remedy == "tenth" else 0.0))
     optimizer = (torch.optim.Adam([*model.parameters(), *learned], lr=config.lr) if learned
                  else parameters.Adam(model.parameters(), config.lr))
     curves = {"loss": [], "batch_accuracy": [], "first_column": []}
@@ -98,21 +99,24 @@ def train(config, remedy):
     return curves
 
 
-def plain_step(model, remedy):
-    """A function of a batch that leaves gradients and returns (loss, accuracy, share of first digits right)."""
-    begin = int(remedy == "lead")
+def plain_step(model, lead=False, extra=0.0):
+    """A function of a batch that leaves gradients and returns (loss, accuracy, share of first digits right).
+
+    The first column's own loss is counted once more, with the weight `extra`, and the whole with what is left of 1.
+    """
+    begin = int(lead)
 
     def step(num1, num2, total):
         digits = engine.predict(model, num1[:, : begin + 1], num2[:, : begin + 1])
         first = (digits[:, begin] == total[:, begin]).mean()
         loss, accuracy = engine.gradients(model, num1, num2, total)
-        if remedy == "tenth":
+        if extra:
             whole = [p.grad.numpy().copy() for p in model.parameters()]
             engine.gradients(model, num1[:, :1], num2[:, :1], total[:, :1])
             for p, gradient in zip(model.parameters(), whole, strict=True):
                 mine = p.grad.numpy()
-                mine *= np.float32(SHARE)  # NumPy rounds each product and sum alike everywhere
-                mine += np.float32(1 - SHARE) * gradient
+                mine *= np.float32(extra)  # NumPy rounds each product and sum alike everywhere
+                mine += np.float32(1 - extra) * gradient
         return loss, accuracy, first
 
     return step

@@ -10,6 +10,7 @@ import numpy as np
 from IPython.display import Markdown
 
 import addrnn
+from addlab import files
 from addlab.inputs import Refusal
 from addlab.study import claims, measures, plots
 from addlab.study.experiments import configs, recorded
@@ -65,7 +66,7 @@ def span(shares):
 
 def recorded_runs():
     """How many training runs are recorded; one that is the beginning of another is no other run."""
-    records = (json.loads(path.read_bytes()) for path in (addrnn.home() / "records" / "runs").glob("*/*.json"))
+    records = (json.loads(path.read_bytes()) for path in files.found("records/runs").glob("*/*.json"))
     return len({json.dumps(record["config"] | {"batches": 0}, sort_keys=True) for record in records})
 
 

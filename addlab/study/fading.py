@@ -1,0 +1,224 @@
+"""How many columns that sum to 9 a carry survives: by layers, cell, batches, base, and how often columns hand it on.
+
+In base B a column that sums to B - 1 hands on what it gets. A *chain* is a start, some random columns of which the
+last makes a carry or makes none, and then columns that all hand on, random pairs each. A carry has survived up to the
+first wrong digit. Twins are two chains that differ in the last column of the start alone, so in the carry: where the
+distance of their states goes to 0 the carry is gone for good; where it does not, it may still be read wrongly.
+
+Each of these can come out otherwise:
+
+    rate     it is how often a column hands on in training that decides, not the base: base 10 keeps a carry that is
+             handed on as often as in base 2, and base 2 loses one that is handed on as seldom as in base 10
+    batches  a carry that fades is unfinished learning: with more batches of the same data it survives longer
+    layers   one layer has nowhere else to keep a carry, so it keeps it best
+    cells    gates keep a carry longer than tanh does
+
+python -m addlab.study.fading    measure what is missing in records/studies/fading.json; can be stopped
+"""
+
+import sys
+
+import numpy as np
+
+from addlab import engine
+from addlab.study import plots
+from addlab.study.experiments import configs
+from addlab.study.studies import recall, results
+from addrnn import Adder, streams
+
+STUDY = "fading"
+LOOKS = (500, 1000, 2000, 4000, 8000, 16000)  # batches after which a training is looked at
+COUNT, COLUMNS, START = 40, 4096, 6
+
+
+# Data of any base and rate
+
+def columns_of(base):
+    """All digit pairs of a base: (those that hand a carry on, all others), int64 [2, pairs] each."""
+    pairs = np.stack(np.divmod(np.arange(base * base), base))
+    hands_on = pairs.sum(axis=0) == base - 1
+    return pairs[:, hands_on], pairs[:, ~hands_on]
+
+
+def draw(pairs, shape, rng):
+    """Digit pairs at random: int64 [2, *shape]."""
+    return pairs[:, rng.integers(0, pairs.shape[1], shape)]
+
+
+def added(num1, num2, base):
+    """The digits of num1 + num2 [count, digits] in a base; a carry out of the last column is dropped."""
+    total, carry = np.empty_like(num1), np.zeros(len(num1), num1.dtype)
+    for column in range(num1.shape[1]):
+        carry, total[:, column] = np.divmod(num1[:, column] + num2[:, column] + carry, base)
+    return total
+
+
+def sample(count, digit_len, base, rate, rng):
+    """num1, num2, total [count, digit_len + 1] in a base, whose columns hand a carry on with the probability `rate`.
+
+    With the rate 1 / base all pairs of digits are equally likely, as in addrnn.sample.
+    """
+    on, others = columns_of(base)
+    shape = count, digit_len
+    pairs = np.where(rng.random(shape) < rate, draw(on, shape, rng), draw(others, shape, rng))
+    num1, num2 = np.pad(pairs, ((0, 0), (0, 0), (0, 1)))
+    return num1, num2, added(num1, num2, base)
+
+
+def chains(count, columns, base, rng):
+    """Twins: num1, num2, int64 [2, count, START + columns] each; along those of the first half no carry is handed on.
+
+    Their last column of the start sums to base - 2 or less, or to base or more.
+    """
+    on, others = columns_of(base)
+    carry = others.sum(axis=0) >= base
+    front = rng.integers(0, base, (2, count, START - 1))
+    begins = [draw(others[:, chosen], (count, 1), rng) for chosen in (~carry, carry)]
+    chain = draw(on, (count, columns), rng)
+    return np.stack([np.concatenate((front, begin, chain), axis=2) for begin in begins], axis=1)
+
+
+# One model
+
+def survival(model, base, count=COUNT, columns=COLUMNS):
+    """What becomes of both carries along chains.
+
+    {"none", "carry": how many columns each chain survives, `columns` if no digit was wrong, rising; "distance": of
+    twins' states after 1, 2, 4 … columns, relative to that after the first, its median; "ends": how often the digit of
+    a column that does not hand on is right, behind a chain of so many}.
+    """
+    rng = np.random.default_rng(0)
+    num1, num2 = chains(count, columns, base, rng).reshape(2, 2 * count, -1)
+    carry = np.repeat([0, 1], count)
+    ends = draw(columns_of(base)[1], (2 * count, 1), rng)
+    right_end = (ends.sum(axis=0)[:, 0] + carry) % base
+    wrong_at, distances, right_ends = np.full(2 * count, columns), [], []
+    _, state = engine.logits(model, num1[:, :START], num2[:, :START])
+    walked = 0
+    while walked < columns:
+        here = min(max(1, walked), columns - walked)  # to 1, 2, 4 … columns
+        chunk = slice(START + walked, START + walked + here)
+        logits, state = engine.logits(model, num1[:, chunk], num2[:, chunk], state)
+        wrong = logits.argmax(axis=2) != ((base - 1) * (1 - carry))[:, None]
+        found = wrong.any(axis=1) & (wrong_at == columns)
+        wrong_at[found] = walked + wrong.argmax(axis=1)[found]
+        walked += here
+        flat = np.concatenate(state, axis=0) if isinstance(state, tuple) else state
+        distances.append(np.sqrt(((flat[:, :count] - flat[:, count:]).astype(float) ** 2).sum(axis=(0, 2))))
+        said, _ = engine.logits(model, *ends, state)
+        right_ends.append(round(float((said[:, 0].argmax(axis=1) == right_end).mean()), 4))
+    ratios = np.median(distances / distances[0], axis=1)
+    return {"none": sorted(wrong_at[:count].tolist()), "carry": sorted(wrong_at[count:].tolist()),
+            "distance": [float(f"{ratio:.3g}") for ratio in ratios], "ends": right_ends}
+
+
+def train(config, base, rate):
+    """{batches: `survival` of a model after so many batches of sums in a base} for all LOOKS up to config.batches."""
+    model, rng, found = Adder(config), streams(config.seed)[1], {}
+    optimizer = engine.Adam(model.parameters(), config.lr)
+    for batch in range(1, config.batches + 1):
+        engine.gradients(model, *sample(config.batch_size, config.digit_len, base, rate, rng))
+        optimizer.step()
+        if batch in LOOKS:
+            found[batch] = survival(model, base)
+    return found
+
+
+# What is trained
+
+def plan():
+    """[(config, base, rate)], most telling first; one seed after the other."""
+    found = []
+    for seeds in ([0], [1], [2], [3, 4], range(5, 10)):
+        def each(base, rate, seeds=seeds, layers=(3, 1), batches=4000, **settings):
+            return [(config, base, rate) for config in configs(seeds, layers=layers, batches=batches, **settings)]
+
+        found += each(10, 0.1, layers=1, batches=16000 if seeds[0] < 2 else 4000)
+        found += [*each(10, 0.1, layers=3), *each(10, 0.5), *each(2, 0.1), *each(2, 0.5)]
+        if seeds[0] < 5:
+            found += [*each(10, 0.1, layers=1, cell=("GRU", "LSTM")), *each(10, 0.1, layers=2)]
+            found += [*each(10, 0.2), *each(10, 0.3), *each(2, 0.2), *each(2, 0.3)]
+    return found
+
+
+def key(config, base, rate):
+    """The name of a training in the study's file."""
+    c = config
+    return f"{c.cell}, {plots.name('layers', c.layers)}, base {base}, rate {rate:g}, seed {c.seed}"
+
+
+def models(batches, cell="RNN", layers=1, base=10, rate=0.1):
+    """{seed: `survival` after so many batches} of all that have been measured."""
+    known, found = results(STUDY), {}
+    for config, *data in plan():
+        if (config.cell, config.layers, *data) == (cell, layers, base, rate):
+            looks = known.get(key(config, *data), {})
+            if str(batches) in looks:
+                found[config.seed] = looks[str(batches)]
+    return found
+
+
+def survived(found):
+    """Columns that half of the chains survive, of the carry that is lost sooner."""
+    return min(float(np.median(found[kind])) for kind in ("none", "carry"))
+
+
+def keeps(found):
+    """Whether every chain, with either carry, survives all its columns."""
+    return min(found["none"][0], found["carry"][0]) >= COLUMNS
+
+
+def merged(found):
+    """Whether the states of twins come together: their distance ends below a thousandth."""
+    return found["distance"][-1] < 1e-3
+
+
+# In a picture
+
+def fading_figure(looks=LOOKS, rates=(0.1, 0.2, 0.3, 0.5), at=4000):
+    """Columns survived: by batches, of one to three layers in base 10; and by the rate, of both bases."""
+    fig, axes = plots.figure("How often a column hands a carry on decides how far it is handed on", columns=3,
+                             sharey=True, height=3.8)
+    titles = ["base 10, 1 column in 10", *(f"{plots.name('layers', k)}, {at} batches" for k in (1, 3))]
+    for ax, title, along in zip(axes, titles, (looks, rates, rates), strict=True):
+        plots.axis(ax, title, "batches" if along is looks else "share that hands on",
+                   "columns survived" if ax is axes[0] else "", log="xy", xlim=(0.9 * along[0], 1.1 * along[-1]),
+                   ylim=(1, 1.3 * COLUMNS))
+        shown = along[::2] if along is looks else along
+        ax.set_xticks(shown, [f"{x:g}" for x in shown])
+    plots.curves(axes[0], {k: by_batches(looks, layers=k) for k in (1, 2, 3)},
+                 {k: plots.colour("layers", k) for k in (1, 2, 3)}, {k: plots.name("layers", k) for k in (1, 2, 3)})
+    paints = {2: plots.RAMP(0.2), 10: plots.RAMP(0.75)}
+    for ax, layers in zip(axes[1:], (1, 3), strict=True):
+        medians = {}
+        for base, paint in paints.items():
+            found = {rate: [survived(one) for one in models(at, layers=layers, base=base, rate=rate).values()]
+                     for rate in rates}
+            found = {rate: values for rate, values in found.items() if values}
+            for rate, values in found.items():
+                ax.plot([rate] * len(values), values, "o", color=paint, markersize=3.5, alpha=0.5)
+            medians[base] = [(list(found), [np.median(values) for values in found.values()])]
+        plots.curves(ax, medians, paints, {base: f"base {base}" * (ax is axes[-1]) for base in paints})
+    return fig
+
+
+def by_batches(looks, **settings):
+    """[(batches, columns survived) of each seed], as far as it was trained."""
+    seeds = {}
+    for batches in looks:
+        for seed, found in models(batches, **settings).items():
+            seeds.setdefault(seed, []).append((batches, survived(found)))
+    return [tuple(zip(*points, strict=True)) for points in seeds.values()]
+
+
+def main():
+    """Train and measure what has no result yet, one after the other."""
+    for config, base, rate in plan():
+        name = key(config, base, rate)
+        if name not in results(STUDY):
+            print(name, flush=True)
+            recall(STUDY, name, lambda which=(config, base, rate): train(*which))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,216 @@
+"""Why the first digit is learned last: its share of the loss, set at will, and what the state before it looks like.
+
+Of n + 1 columns the first is the only one that is read from the zero state, so 1/(n + 1) of the loss is about it.
+Each of these can come out otherwise:
+
+    dose       100 digits that give the first column the share which it has among 1000 need as many batches as 1000
+               digits do; 1000 digits with the share of 100 need as few as 100 do; and so for 10 and 5000
+    phantom    the zero state lies on the side of the carry: a wrong first digit is exactly one too large
+    untrained  a first column that has no share at all is mostly right, since the other columns teach the digits
+    leads      a column in front repairs the first digit, unless it sums to 9: that hands on what it gets
+    late       which seeds are late is decided by their first weights, not by their data
+
+python -m addlab.study.first_digit    measure what is missing in records/studies/first_digit.json; can be stopped
+"""
+
+import dataclasses
+import sys
+
+import numpy as np
+
+from addlab.engine import parameters
+from addlab.study import measures, plots
+from addlab.study.experiments import WEIGHTS, configs, recorded
+from addlab.study.start import plain_step
+from addlab.study.studies import recall, results
+from addrnn import Adder, Config, sample, streams
+
+STUDY = "first_digit"
+SETTLED = 20  # a run ends when the mean share of sums right of so many batches is 0.99
+LIMIT = 1500
+PAIRS = np.stack(np.divmod(np.arange(100), 10))
+
+
+# Dose and response
+
+def plan():
+    """[(config, the length whose share of the loss the first column gets, seed of the data)], most telling first.
+
+    A share of None is 0: the first column is not trained at all.
+    """
+    def each(seeds, digit_len, shares, limit=LIMIT):
+        return [(config, share, config.seed) for share in shares
+                for config in configs(seeds, digit_len=digit_len, batches=limit)]
+
+    crossed = [(config, 100, data) for data in (100, 101, 102)
+               for config in configs(range(10), digit_len=100, batches=LIMIT)]
+    return [*each(range(3), 100, [1000, 5000]), *each(range(3), 1000, [100]), *each(range(3), 100, [None], 400),
+            *crossed[:10], *each(range(5), 100, [10]), *each([3, 4], 100, [1000]), *crossed[10:20],
+            *each(range(3), 100, [300]), *each(range(5, 10), 100, [1000]), *each([0], 1000, [10]),
+            *each([3, 4], 100, [None], 400), *each([3, 4], 100, [5000]), *each(range(5, 10), 100, [10]),
+            *each([3, 4], 100, [300]), *crossed[20:], *each([3, 4], 1000, [100]), *each([1, 2], 1000, [10]),
+            *each(range(3), 5000, [100], 300), *each(range(2), 1000, [5000])]
+
+
+def key(config, share, data):
+    """The name of a run in the study's file."""
+    of = f"share of {share} digits" if share else "no share"
+    return f"{config.digit_len} digits, {of}, weights {config.seed}, data {data}"
+
+
+def extra(share, digit_len):
+    """The weight beside the whole loss that gives the first of `digit_len` + 1 columns the share that it has in `share`
+    digits; it is below 0 where that is less than its own."""
+    own, wanted = 1 / (digit_len + 1), 1 / (share + 1) if share else 0.0
+    return (wanted - own) / (1 - own)
+
+
+def train(config, share, data):
+    """Train with a share of the loss for the first column until nearly all sums are right, at most config.batches.
+
+    Weights are drawn from the config's seed, batches from the seed `data`. Returns {"sums", "first": how many of each
+    fresh batch's sums, and of their first digits, are right before its update; "off": see `off`}.
+    """
+    model, rng = Adder(config), streams(data)[1]
+    step, optimizer = plain_step(model, extra=extra(share, config.digit_len)), parameters.Adam(
+        model.parameters(), config.lr)
+    sums, first = [], []
+    while len(sums) < config.batches and sum(sums[-SETTLED:]) < 0.99 * SETTLED * config.batch_size:
+        _, accuracy, right = step(*sample(config.batch_size, config.digit_len, rng))
+        sums.append(round(accuracy * config.batch_size))
+        first.append(round(right * config.batch_size))
+        optimizer.step()
+    return {"sums": sums, "first": first, "off": off(model).tolist()}
+
+
+@dataclasses.dataclass
+class Trained:
+    """A run of this study, as measures read runs."""
+
+    config: Config
+    batch_accuracy: list
+    first_column: list
+    off: list
+
+
+def runs(digit_len, share):
+    """[Trained] of a length whose first column got the share that it has in `share` digits, its own data; by seed."""
+    known = results(STUDY)
+    found = [(config, known.get(key(config, of, data))) for config, of, data in plan()
+             if (config.digit_len, of, data) == (digit_len, share, config.seed)]
+    return sorted((trained(config, result) for config, result in found if result), key=lambda run: run.config.seed)
+
+
+def trained(config, result):
+    """The Trained of what the study's file holds."""
+    counts = [[right / config.batch_size for right in result[name]] for name in ("sums", "first")]
+    return Trained(config, *counts, result["off"])
+
+
+def needed(digit_len, share, measure=measures.ACCURACY):
+    """{seed: batches} until 99 % of sums are right; with its own share the recorded runs of the report."""
+    group = recorded(configs(range(10), digit_len=digit_len)) if share == digit_len else runs(digit_len, share)
+    return measures.by_seed(group, measure)
+
+
+# Finished models
+
+def off(model):
+    """For each of the 100 pairs of first digits, how much larger than right the first digit is, mod 10: int [100]."""
+    num1, num2 = PAIRS[:, :, None]
+    return ((model.predict(num1, num2) - num1 - num2) % 10)[:, 0]
+
+
+def half_trained():
+    """{name: {"off": see `off`, "leads": see `leads`}} of all recorded models with weights that get some pair wrong."""
+    found = {}
+    for config in sorted(WEIGHTS, key=lambda c: (c.digit_len, c.batches, c.cell, c.layers, c.lr, c.seed)):
+        if config.digit_len < 1000:
+            continue
+        for run in recorded([config]):
+            name = f"{config.digit_len} digits, {config.cell}, {config.layers} layers, batch {config.batches}"
+            found[f"{name}, seed {config.seed}"] = {"off": off(run.model).tolist(), "leads": leads(run.model)}
+    return found
+
+
+def leads(model):
+    """Share of the 100 pairs whose digit is right behind one column in front that sums to 0, 1 … 18: list [19]."""
+    first, second = np.repeat(PAIRS, 100, axis=1), np.tile(PAIRS, 100)
+    num1, num2 = np.stack((first, second), axis=2)
+    total = (num1 + num2)[:, 1] + (first.sum(axis=0) > 9)
+    right = model.predict(num1, num2)[:, 1] == total % 10
+    return [round(float(right[first.sum(axis=0) == n].mean()), 4) for n in range(19)]
+
+
+# What is late
+
+def crossed():
+    """Batches until 99 % of sums are right, [weights, data]: every first weights with every data, 100 digits."""
+    known, times = results(STUDY), {}
+    for config, share, data in plan():
+        if (config.digit_len, share) == (100, 100) and (result := known.get(key(config, share, data))):
+            times.setdefault(config.seed, []).append(measures.ACCURACY(trained(config, result)))
+    return np.array([row for row in times.values() if len(row) == max(map(len, times.values()))])
+
+
+def parts_of_variance(times):
+    """Shares of the variance of log batches [weights, data] that lie between weights, and between data."""
+    logs = np.log(times)
+    return tuple(float(logs.mean(axis=axis).var() / logs.var()) for axis in (1, 0))
+
+
+def correlation(short, long):
+    """(Spearman's rank correlation of the batches that each seed needs at two lengths, how many seeds)."""
+    both = [needed(n, n) for n in (short, long)]
+    seeds = measures.shared(both)
+    ranks = []
+    for times in both:
+        values = np.array([times[seed] for seed in seeds], float)
+        ranks.append((values[:, None] > values).sum(axis=1) + (values[:, None] == values).sum(axis=1) / 2)
+    return float(np.corrcoef(*ranks)[0, 1]), len(seeds)
+
+
+# In pictures
+
+def dose_figure(shares=(10, 100, 300, 1000, 5000), digit_lens=(100, 1000, 5000)):
+    """Batches until 99 % of sums are right against the first column's share of the loss, a line for each length."""
+    fig, ax = plots.figure("The first digit's share of the loss, not the length, decides how long it takes")
+    plots.axis(ax, "", "share of the loss: that of a number of … digits", "batches until 99 % of sums are right",
+               log="xy", xlim=(8, 7000))
+    plots.decades(ax, [10, 100, 1000])
+    lines, colours = {}, {n: plots.colour("digit_len", n) for n in digit_lens}
+    for n in digit_lens:
+        found = {share: list(times.values()) for share in shares if (times := needed(n, share))}
+        lines[n] = [(list(found), [float(np.median(values)) for values in found.values()])]
+        for share, values in found.items():
+            own = share == n  # as every training has it: filled
+            ax.plot([share] * len(values), values, "o", color=colours[n], markersize=4.5, alpha=0.7,
+                    markerfacecolor=colours[n] if own else "white")
+    ax.set_ylim(90, 1200)
+    ax.set_yticks([100, 200, 400, 800], ["100", "200", "400", "800"])
+    plots.curves(ax, lines, colours, {n: plots.name("digit_len", n) for n in digit_lens})
+    return fig
+
+
+def leads_figure():
+    """Share of digits right behind a column in front, by what that column sums to; a thin line a model."""
+    models = [found["leads"] for found in results(STUDY).get("half-trained", {}).values() if any(found["off"])]
+    fig, ax = plots.figure("Any column in front repairs the first digit, but for one that sums to 9", height=3.2)
+    plots.axis(ax, "", "sum of the column in front", "share of digits right", xlim=(-0.5, 18.5), ylim=(-0.02, 1.02))
+    plots.curves(ax, {"": [(range(19), shares) for shares in models]}, {"": plots.RIGHT})
+    ax.set_xticks(range(0, 19, 3))
+    return fig
+
+
+def main():
+    """Measure what has no result yet, one after the other."""
+    recall(STUDY, "half-trained", half_trained)
+    for config, share, data in plan():
+        name = key(config, share, data)
+        if name not in results(STUDY):
+            print(name, flush=True)
+            recall(STUDY, name, lambda config=config, share=share, data=data: train(config, share, data))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,104 @@
+"""What the state looks like: each layer's in two dimensions, coloured by the carry and by the digit.
+
+Prediction: the first layer's state tells the carry, since that is what the next column needs of it; the upper layers'
+tell the digit, since that is what is read off them. The second half came true (0.985 of the variance of the last layer
+lies between digits), the first half hardly: nowhere is the carry more than a twelfth of the variance.
+
+python -m addlab.study.state    measure what is missing in records/studies/state.json
+"""
+
+import sys
+
+import numpy as np
+
+from addlab.study import plots
+from addlab.study.carries import carries_out, walk
+from addlab.study.experiments import configs, recorded
+from addlab.study.studies import recall, results
+from addrnn import sample
+
+STUDY = "state"
+SUMS, SHOWN = 200, 400
+
+
+def told(model, digits=10):
+    """For each layer {"carry", "digit", "sum": [share of the state's variance that lies between their values, the same
+    along that of its three main directions where it is largest]}.
+
+    carry: out of the column; digit: of the sum, there; sum: of the column's two digits alone.
+    """
+    states, labels = states_of(model, digits)
+    along = [main_directions(layer, 3) for layer in states]
+    return [{name: [round(between(layer, values), 4), round(max(between(x[:, None], values) for x in p.T), 4)]
+             for name, values in labels.items()} for layer, p in zip(states, along, strict=True)]
+
+
+def states_of(model, digits):
+    """(states [layers, points, units], {"carry", "digit", "sum": [points]}) of all columns but the last."""
+    num1, num2, total = sample(SUMS, digits, np.random.default_rng(7))
+    states = walk(model, num1, num2)[0][:-1]  # [columns, layers, sums, units]
+    layers = np.moveaxis(states, 1, 0).reshape(states.shape[1], -1, states.shape[3])
+    labels = {"carry": carries_out(num1, num2), "digit": total[:, :-1].T, "sum": (num1 + num2)[:, :-1].T}
+    return layers.astype(float), {name: values.ravel() for name, values in labels.items()}
+
+
+def between(points, labels):
+    """Share of the variance of points [count, units] that lies between the means of the labels' groups."""
+    middle, total = points.mean(axis=0), 0.0
+    for label in np.unique(labels):
+        group = points[labels == label]
+        total += len(group) * ((group.mean(axis=0) - middle) ** 2).sum()
+    return float(total / ((points - middle) ** 2).sum())
+
+
+def main_directions(points, count):
+    """Points [n, units] along the `count` directions in which they vary most, or all: [n, count], largest first."""
+    centred = points - points.mean(axis=0)
+    directions = np.linalg.eigh(centred.T @ centred)[1][:, : -1 - count : -1]
+    # Without this the signs would hang on the machine.
+    signs = np.sign(directions[np.abs(directions).argmax(axis=0), range(directions.shape[1])])
+    return centred @ (directions * signs)
+
+
+def map_of(model, digits=10):
+    """{"layers": for each layer [(x, y)] of some columns, along its two main directions; "carry", "digit": of each}."""
+    states, labels = states_of(model, digits)
+    flat = [main_directions(layer, 2)[:SHOWN].round(3).tolist() for layer in states]  # rounded: alike everywhere
+    return {"layers": flat} | {name: labels[name][:SHOWN].tolist() for name in ("carry", "digit")}
+
+
+def state_figure(found):
+    """Each layer's states in two dimensions, by carry above and by digit below; found: `map_of(model)`."""
+    layers = len(found["layers"])
+    fig, axes = plots.figure("Layer by layer, the state becomes the digit", columns=layers, rows=2, height=5.4)
+    carry, digit = np.array(found["carry"]), np.array(found["digit"])
+    for k, points in enumerate(found["layers"]):
+        points = np.array(points)
+        for ax, label, values, paints in (
+                (axes[0][k], "carry", carry, (plots.NO_CARRY, plots.CARRY)),
+                (axes[1][k], "digit", digit, [plots.RAMP(d / 9) for d in range(10)])):
+            plots.axis(ax, f"layer {k + 1}, by {label}")
+            for value in np.unique(values):
+                chosen = points[values == value]
+                ax.plot(*chosen.T, "o", color=paints[value], markersize=2.5, alpha=0.7, markeredgewidth=0)
+                if label == "digit":
+                    plots.note(ax, str(value), *np.median(chosen, axis=0), ha="center", colour=paints[value])
+            ax.set(xticks=[], yticks=[])
+    return fig
+
+
+def all_told():
+    """{seed: `told`} of what has been measured of the report's own models."""
+    return {int(name.split()[-1]): found for name, found in results(STUDY).items() if name.startswith("told")}
+
+
+def main():
+    """Measure what has no result yet: all models of the report's own settings; the map of the first."""
+    for run in recorded(configs(range(20))):
+        recall(STUDY, f"told, seed {run.config.seed}", lambda run=run: told(run.model))
+        if run.config.seed == 0:
+            recall(STUDY, "map, seed 0", lambda run=run: map_of(run.model))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

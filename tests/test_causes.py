@@ -1,0 +1,176 @@
+"""Why the first digit is late, in which order to read, and what the state shows: on models whose behaviour is known."""
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from matplotlib.text import Text
+
+import addrnn
+from addlab.study import fading, first_digit, order, plots, state
+from addlab.study.studies import recall, results
+from addrnn import Adder, Config, carry_add, sample
+from tests.test_carries import handmade
+
+TINY = Config(digit_len=4, batches=6, batch_size=20, hidden=6, embedding=3, layers=2)
+
+
+class Phantom:
+    """An adder that takes the state before any digit for a carry."""
+
+    def predict(self, num1, num2):
+        num1 = np.pad(num1, ((0, 0), (0, 1)))
+        num1[:, 0] += 1  # 10 for a 9: the sum is right all the same
+        return carry_add(num1, np.pad(num2, ((0, 0), (0, 1))))[:, :-1]
+
+
+# Results that are kept
+
+def test_a_result_is_measured_once_and_those_beside_it_stay(home):
+    calls = []
+    for _ in range(2):
+        assert recall("some", "one", lambda: calls.append(0) or [1, None]) == [1, None]
+    recall("some", "two", lambda: {"a": 2.5})
+    assert len(calls) == 1 and results("some") == {"one": [1, None], "two": {"a": 2.5}}
+    assert results("other") == {}
+
+
+# The first digit
+
+@pytest.mark.parametrize("share", [None, 1, 4, 50])
+def test_the_first_column_gets_the_share_of_the_loss_that_it_has_in_other_numbers(share):
+    model, batch = Adder(TINY), sample(20, 4, np.random.default_rng(0))
+    first_digit.plain_step(model, extra=first_digit.extra(share, 4))(*batch)
+    ours = [p.grad.clone() for p in model.parameters()]
+    model.zero_grad()
+    losses = torch.nn.functional.cross_entropy(model(*batch[:2]).flatten(0, 1), torch.as_tensor(batch[2]).flatten(),
+                                               reduction="none").view(20, 5)
+    wanted = 1 / (share + 1) if share else 0
+    (wanted * losses[:, 0].mean() + (1 - wanted) * losses[:, 1:].mean()).backward()
+    for p, gradient in zip(model.parameters(), ours, strict=True):
+        assert torch.allclose(p.grad, gradient, atol=1e-6)
+
+
+def test_with_its_own_share_and_data_it_is_the_recorded_run():
+    found, run = first_digit.train(TINY, TINY.digit_len, TINY.seed), addrnn.train(TINY)
+    assert [right / 20 for right in found["sums"]] == run.batch_accuracy
+    assert first_digit.off(run.model).tolist() == found["off"]
+
+
+def test_other_data_meet_the_same_first_weights():
+    same, other = (first_digit.train(TINY, 4, data) for data in (0, 7))
+    assert same["first"][0] != other["first"][0] or same["sums"] != other["sums"] or same["off"] != other["off"]
+
+
+def test_a_run_ends_when_nearly_all_sums_are_right(monkeypatch):
+    monkeypatch.setattr(first_digit, "plain_step", lambda model, extra: lambda *batch: (0.0, 1.0, 1.0))
+    monkeypatch.setattr(first_digit.parameters.Adam, "step", lambda self: None)
+    config = Config(**vars(TINY) | {"batches": 100})
+    assert len(first_digit.train(config, 4, 0)["sums"]) == first_digit.SETTLED
+
+
+def test_a_state_that_is_taken_for_a_carry_makes_digits_one_too_large_and_nines_hand_it_on():
+    assert (first_digit.off(Phantom()) == 1).all()
+    assert first_digit.leads(Phantom()) == [1.0] * 9 + [0.0] + [1.0] * 9
+    assert (first_digit.off(handmade()) == 0).all()
+    assert first_digit.leads(handmade()) == [1.0] * 19
+
+
+def test_variance_is_told_apart():
+    weights = np.exp(np.add.outer(np.array([0.0, 1, 2, 3]), np.zeros(3)))
+    assert first_digit.parts_of_variance(weights) == pytest.approx((1, 0))
+    both = np.exp(np.add.outer(np.array([0.0, 2]), np.array([0.0, 1])))
+    assert first_digit.parts_of_variance(both) == pytest.approx((0.8, 0.2))
+
+
+def test_ranks_of_seeds_at_two_lengths(monkeypatch):
+    times = {10: {0: 1, 1: 2, 2: 3, 3: 4, 9: 0}, 100: {0: 10, 1: 30, 2: 20, 3: np.inf}}
+    monkeypatch.setattr(first_digit, "needed", lambda length, share: times[length])
+    assert first_digit.correlation(10, 100) == (pytest.approx(0.8), 4)
+
+
+def test_every_run_of_the_study_has_a_name_of_its_own():
+    names = [first_digit.key(*run) for run in first_digit.plan()]
+    assert len(names) == len(set(names))
+
+
+# Reading order
+
+@pytest.mark.parametrize("digit_len", [1, 2])
+def test_the_floor_is_what_the_best_guess_over_all_sums_leaves(digit_len):
+    """For each column, all that has been read is known: the digits of this column and of those above."""
+    counts = [{} for _ in range(digit_len + 1)]
+    for digits in itertools.product(range(10), repeat=2 * digit_len):
+        num1, num2 = (np.array([[*part, 0]]) for part in (digits[:digit_len], digits[digit_len:]))
+        total = carry_add(num1.copy(), num2.copy())[0]
+        for column in range(digit_len + 1):
+            read = tuple(num1[0, column:]) + tuple(num2[0, column:])
+            counts[column].setdefault(read, np.zeros(10))[total[column]] += 1
+    loss = right = 0
+    for column in counts:
+        for found in column.values():
+            share = found[found > 0] / found.sum()
+            loss -= (share * np.log(share)).sum() * found.sum()
+            right += found.max()
+    assert order.floor(digit_len) == pytest.approx((loss / 100**digit_len / (digit_len + 1),
+                                                    right / 100**digit_len / (digit_len + 1)))
+
+
+def test_both_ways_sees_what_comes_later_and_an_adder_does_not():
+    num1, num2, _ = sample(1, 4, np.random.default_rng(0))
+    changed = num1.copy()
+    changed[0, 3] = (changed[0, 3] + 5) % 10
+    for make, sees in ((order.BothWays, True), (Adder, False)):
+        before, after = (make(TINY)(n, num2)[0, 0] for n in (num1, changed))
+        assert torch.equal(before, after) != sees
+
+
+@pytest.mark.parametrize("how", order.ORDERS)
+def test_every_order_learns(how):
+    config = Config(digit_len=1, batches=150, batch_size=100, layers=1, hidden=32, lr=1e-2)
+    found = order.train(config, how)
+    assert len(found["loss"]) == 150 and len(found["right"]) == 2
+    if how == "most significant first":  # the column read first is the carry alone
+        assert found["right"][0] > 0.95 and abs(found["right"][1] - 0.55) < 0.05
+        assert np.mean(found["loss"][-10:]) > order.floor(1)[0] - 0.05
+    else:
+        assert min(found["right"]) > 0.95
+
+
+# The state
+
+def test_variance_between_labels():
+    points, labels = np.array([[0.0, 1], [0, -1], [2, 1], [2, -1]]), np.array([0, 0, 1, 1])
+    assert state.between(points, labels) == pytest.approx(0.5)
+    assert state.between(points[:, :1], labels) == pytest.approx(1)
+
+
+def test_main_directions_are_those_of_most_variance_and_their_signs_are_fixed():
+    rng = np.random.default_rng(0)
+    points = rng.normal(size=(500, 3)) * [1, 10, 0.1] + 5
+    along = state.main_directions(points, 2)
+    assert np.abs(np.corrcoef(along[:, 0], points[:, 1])[0, 1]) > 0.999
+    assert np.abs(np.corrcoef(along[:, 1], points[:, 0])[0, 1]) > 0.99
+    assert np.allclose(along, state.main_directions(points[::-1], 2)[::-1])
+
+
+def test_a_latch_of_the_carry_is_seen_as_such():
+    found, = state.told(handmade())
+    assert found["carry"][0] > 0.9 > found["digit"][0]
+    shown = state.map_of(handmade())
+    assert len(shown["layers"]) == 1 and len(shown["layers"][0]) == len(shown["carry"]) == state.SHOWN
+
+
+# In pictures
+
+@pytest.mark.parametrize(("draw", "words"), [
+    (first_digit.dose_figure, ["100 digits", "1000 digits"]), (first_digit.leads_figure, ["sums to 9"]),
+    (fading.fading_figure, ["1 layer", "base 2", "base 10"]),
+    (lambda: order.order_figure(order.found()), ["most first", "coin toss"]),
+    (lambda: state.state_figure(results("state")["map, seed 0"]), ["layer 3, by carry", "layer 3, by digit"])])
+def test_the_shipped_studies_are_drawn_the_same_bytes_twice(draw, words):
+    fig, again = draw(), draw()
+    texts = " ".join(text.get_text() for text in fig.findobj(Text))
+    assert all(word in " ".join(texts.split()) for word in words), texts
+    assert plots.svg_bytes(fig) == plots.svg_bytes(again)
