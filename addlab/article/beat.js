@@ -73,7 +73,17 @@ export default function mount(root, data) {
       verdict.textContent = a && b ? `Two ${kind} of at most ${number(LONGEST)} digits, please.` : `Two ${kind}, please.`;
       return;
     }
+    const result = draw(a, b), right = result.wrong === 0;
+    verdict.classList.add(right ? "good" : "bad");
+    verdict.textContent = right ? "Right." : "Wrong! That is a sum it cannot do.";
+    if (!right) remember(a, b);
+    say(`It says ${result.said}, which is ${right ? "right" : `wrong: it is ${result.total}`}.`);
+  }
+
+  /** Writes the network's a + b below the boxes. */
+  function draw(a, b) {
     const result = network.add(a, b), right = result.wrong === 0, columns = result.columns.slice().reverse();
+    for (const part of [carries, said, bars, truth]) part.replaceChildren();
     const shown = columns.slice(columns.length - Math.max(result.said.length, result.total.length));
     for (const column of shown) {
       const good = column.said === column.total, bar = element("i");
@@ -84,11 +94,8 @@ export default function mount(root, data) {
       if (!right) truth.append(element("span", {class: good ? "same" : ""}, String(column.total)));
     }
     labels.lastChild.textContent = right ? "" : "it is";
-    verdict.classList.add(right ? "good" : "bad");
-    verdict.textContent = right ? "Right." : "Wrong! That is a sum it cannot do.";
-    if (!right) remember(a, b);
-    say(`It says ${result.said}, which is ${right ? "right" : `wrong: it is ${result.total}`}.`);
     requestAnimationFrame(align);
+    return result;
   }
 
   function remember(a, b) {
@@ -112,17 +119,17 @@ export default function mount(root, data) {
     job?.stop();
     job = null;
     find.textContent = known.size ? "Find another" : "Find one";
-    sum.classList.remove("searching");
   }
 
   function search() {
     if (job) return halt(), answer();
     find.textContent = "Stop";
-    sum.classList.add("searching");
-    for (const part of [carries, said, bars, truth]) part.replaceChildren();
     job = start("search", {network: network.data, seed: ++seed, digits: data.digits}, ({report: {tried, last, found}, over}) => {
       verdict.className = "verdict";
-      if (!calm()) [boxes[0].value, boxes[1].value] = [last.a, last.b];
+      if (!calm()) {
+        [boxes[0].value, boxes[1].value] = [last.a, last.b];
+        draw(last.a, last.b);
+      }
       verdict.textContent = `${number(tried)} sums tried…`;
       if (found) {
         show(found.a, found.b);
