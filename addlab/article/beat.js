@@ -1,0 +1,166 @@
+/**
+ * Piece 1, Beat it: type two numbers, see what the network says; find a sum that it gets wrong, or let the page find one.
+ */
+import {announce, button, calm, element, frame} from "./dom.js";
+import {best, Network} from "./network.js";
+import {start} from "./worker.js";
+
+const LONGEST = 1000;  // digits, so that each press of a key is answered at once
+
+const HINTS = [
+  ["Random sums are hopeless: it has seen their like. What is rare in them?", null],
+  ["A carry. Watch one travel: each 9 hands it on. The bars show how sure the network is.", ["99999", "1"]],
+  ["It remembers a carry for as long as random sums made it, no longer. Make it remember longer.", ["99999999", "1"]],
+];
+
+/** A long number in groups of three. @param {string} text */
+export const grouped = text => text.replace(/\B(?=(\d{3})+$)/g, "\u2009");
+
+/**
+ * @param {HTMLElement} root
+ * @param {{network: import("./network.js").NetworkData, digits: number, count: number, right: number}} data
+ */
+export default function mount(root, data) {
+  const number = n => n.toLocaleString("en");
+  const body = frame(root, {
+    name: "beat",
+    question: `This network got ${number(data.right)} of ${number(data.count)} random sums right. ` +
+              "Find one that it gets wrong.",
+    hint: "Type two numbers of any length, or take a hint."});
+  let network = Network.from(data.network), job = null, hint = 0, seed = 0;
+  const known = new Set();
+
+  const box = label => element("input", {type: "text", inputmode: "numeric", autocomplete: "off", spellcheck: "false",
+                                         "aria-label": label, oninput: () => { halt(); answer(); }, onblur: align});
+  const boxes = [box("first number"), box("second number")];
+  const row = name => element("div", {class: name, "aria-hidden": "true"});
+  const [carries, said, bars, truth] = ["carries", "said", "bars", "truth"].map(row);
+  const rows = element("div", {class: "rows"}, carries, said, bars, truth);
+  const labels = element("div", {class: "labels", "aria-hidden": "true"},
+                         ...["carry", "it says", "how sure", ""].map(text => element("span", {}, text)));
+  const sum = element("div", {class: "sum digits"}, boxes[0], element("span", {class: "plus"}, "+"), boxes[1], labels, rows);
+  const verdict = element("p", {class: "verdict"}), tip = element("p", {class: "tip", hidden: true});
+  const finds = element("div", {class: "row finds", hidden: true}, element("span", {}, "Found:"));
+  const find = button("Find one", search, {class: "main"}), more = button("Hint", takeHint);
+  const random = button("Random sum", () => show(...[0, 1].map(() => drawn())));
+  const back = button("Back to the first network", () => take(data.network, null), {class: "plain", hidden: true});
+  body.append(sum, verdict, element("div", {class: "row"}, find, more, random, back), tip, finds);
+  const say = announce(body);
+
+  function drawn() {
+    const digit = least => least + Math.floor(Math.random() * (network.base - least));
+    return digit(1) + Array.from({length: data.digits - 1}, () => digit(0)).join("");
+  }
+
+  /** Numbers show their right end, where reading starts. */
+  function align() {
+    for (const part of [...boxes, rows]) part.scrollLeft = part.scrollWidth;
+  }
+
+  function show(a, b) {
+    halt();
+    [boxes[0].value, boxes[1].value] = [a, b];
+    answer();
+  }
+
+  function answer() {
+    const [a, b] = boxes.map(box => box.value.trim()), fits = new RegExp(`^[0-${network.base - 1}]{1,${LONGEST}}$`);
+    boxes.forEach((box, i) => box.setAttribute("aria-invalid", String(!fits.test([a, b][i]))));
+    verdict.className = "verdict";
+    for (const part of [carries, said, bars, truth]) part.replaceChildren();
+    if (![a, b].every(text => fits.test(text))) {
+      const kind = network.base === 10 ? "whole numbers" : "numbers of 0s and 1s";
+      verdict.textContent = a && b ? `Two ${kind} of at most ${number(LONGEST)} digits, please.` : `Two ${kind}, please.`;
+      return;
+    }
+    const result = draw(a, b), right = result.wrong === 0;
+    verdict.classList.add(right ? "good" : "bad");
+    verdict.textContent = right ? "Right." : "Wrong! That is a sum it cannot do.";
+    if (!right) remember(a, b);
+    say(`It says ${result.said}, which is ${right ? "right" : `wrong: it is ${result.total}`}.`);
+  }
+
+  /** Writes the network's a + b below the boxes. */
+  function draw(a, b) {
+    const result = network.add(a, b), right = result.wrong === 0, columns = result.columns.slice().reverse();
+    for (const part of [carries, said, bars, truth]) part.replaceChildren();
+    const shown = columns.slice(columns.length - Math.max(result.said.length, result.total.length));
+    for (const column of shown) {
+      const good = column.said === column.total, bar = element("i");
+      bar.style.height = `${Math.round(100 * column.sure)}%`;
+      carries.append(element("span", {}, element("small", {}, column.carry ? "1" : "")));
+      said.append(element("span", {class: good ? "" : "bad"}, String(column.said)));
+      bars.append(element("span", {class: good ? "" : "bad"}, bar));
+      if (!right) truth.append(element("span", {class: good ? "same" : ""}, String(column.total)));
+    }
+    labels.lastChild.textContent = right ? "" : "it is";
+    requestAnimationFrame(align);
+    return result;
+  }
+
+  function remember(a, b) {
+    const name = `${grouped(a)} + ${grouped(b)}`;
+    if (known.has(name) || a.length + b.length > 40 || known.size >= 8) return;
+    known.add(name);
+    finds.hidden = false;
+    finds.append(button(name, () => show(a, b), {class: "plain digits"}));
+  }
+
+  function takeHint() {
+    const [text, pair] = HINTS[hint++ % HINTS.length];
+    tip.hidden = false;
+    tip.replaceChildren(text);
+    if (pair) show(...pair.map(part => network.base === 10 ? part : part.replace(/9/g, network.base - 1)));
+    more.textContent = hint % HINTS.length ? "Next hint" : "Hint";
+    say(text);
+  }
+
+  function halt() {
+    job?.stop();
+    job = null;
+    find.textContent = known.size ? "Find another" : "Find one";
+  }
+
+  function search() {
+    if (job) return halt(), answer();
+    find.textContent = "Stop";
+    job = start("search", {network: network.data, seed: ++seed, digits: data.digits}, ({report: {tried, last, found}, over}) => {
+      verdict.className = "verdict";
+      if (!calm()) {
+        [boxes[0].value, boxes[1].value] = [last.a, last.b];
+        draw(last.a, last.b);
+      }
+      verdict.textContent = `${number(tried)} sums tried…`;
+      if (found) {
+        show(found.a, found.b);
+        verdict.append(` It took ${number(tried)} sums to find.`);
+        find.textContent = "Find another";
+      } else if (over) {
+        halt();
+        verdict.textContent = `None found in ${number(tried)} sums.`;
+        say(verdict.textContent);
+      }
+    });
+  }
+
+  /** Takes a network, and says where it comes from. */
+  function take(given, about) {
+    halt();
+    network = Network.from(given);
+    known.clear();
+    finds.replaceChildren(finds.firstChild);
+    finds.hidden = true;
+    find.textContent = "Find one";
+    back.hidden = !about;
+    root.querySelector(".question").textContent = about
+      ? `${about} Find a sum that it gets wrong.`
+      : `This network got ${number(data.right)} of ${number(data.count)} random sums right. Find one that it gets wrong.`;
+    show(drawn(), drawn());
+  }
+
+  /** A network that the reader trained: {network, about}. */
+  const receive = event => take(event.detail.network, event.detail.about);
+  document.addEventListener("addrnn:network", receive);
+  take(data.network, null);
+  return {destroy() { halt(); document.removeEventListener("addrnn:network", receive); root.replaceChildren(); }};
+}

@@ -1,0 +1,175 @@
+/**
+ * Piece 2, Watch one learn: trains a network in a worker; twelve sums that it was not trained on turn from red to black.
+ */
+import {announce, button, canvas, choice, colours, element, frame, slider} from "./dom.js";
+import {randomness} from "./random.js";
+import {start} from "./worker.js";
+
+const SUMS = 12, MOST = 3000;  // sums shown; batches after which it stops by itself
+const ENOUGH = 1000;           // sums right in a row, after which it has learned
+const OVER = 10;               // batches in a running mean
+
+/** Running means of `OVER` values. @param {number[]} values */
+function means(values) {
+  let sum = 0;
+  return values.map((value, i) => {
+    sum += value - (i >= OVER ? values[i - OVER] : 0);
+    return sum / Math.min(i + 1, OVER);
+  });
+}
+
+/** @param {HTMLElement} root */
+export default function mount(root) {
+  const body = frame(root, {
+    name: "learn",
+    question: "Watch one learn.",
+    hint: "It sees random sums and their answers, nothing else. Press Train, then give it longer numbers, or only 0 and 1."});
+  const settings = {cell: "RNN", base: 10, digits: 10, seed: 0, until: ENOUGH, batches: MOST};
+  let job = null, state = "new", loss = [], right = [], report = null, sums = [];
+
+  const train = button("Train", () => state === "going" ? pause() : go(), {class: "main"});
+  const step = button("One batch", () => { begin(); state = "paused"; job.step(); show(); });
+  const again = button("Other seed", () => { settings.seed++; reset(); go(); });
+  const take = button("Take it to “Beat it”", handOver, {hidden: true});
+  const digits = slider({label: "digits", min: 2, max: 20, value: settings.digits, oninput: set("digits")});
+  const cell = choice({label: "cell", options: [["RNN", "RNN"], ["GRU", "GRU"]], value: settings.cell, onchange: set("cell")});
+  const base = choice({label: "digits from", options: [["10", "0 to 9"], ["2", "0 and 1"]], value: "10",
+                       onchange: value => set("base")(Number(value))});
+  const verdict = element("p", {class: "verdict"}), list = element("ol", {class: "sums digits", "aria-label": "twelve sums"});
+  const charts = [
+    canvas("loss of each batch", 150, (context, width, height) =>
+      chart(context, width, height, "loss, nats a digit", means(loss), Math.log(settings.base) * 1.15, x => x.toFixed(2))),
+    canvas("share of sums with every digit right", 150, (context, width, height) =>
+      chart(context, width, height, "sums right", means(right), 1, x => `${Math.round(100 * x)} %`))];
+  body.append(element("div", {class: "row"}, train, step, again, take),
+              element("div", {class: "row settings"}, digits.root, cell.root, base.root),
+              element("div", {class: "charts"}, ...charts.map(made => made.root)), verdict, list);
+  const say = announce(body);
+
+  function set(name) {
+    return value => { settings[name] = value; reset(); };
+  }
+
+  /** A curve from the left on, its last value written at its end. */
+  function chart(context, width, height, name, values, top, format) {
+    const colour = colours(root), left = 1, bottom = height - 20, high = 26, batches = Math.max(200, values.length);
+    const x = i => left + (width - left - 56) * i / batches, y = value => bottom - (bottom - high) * Math.min(1, value / top);
+    context.font = `13px ${getComputedStyle(root).fontFamily}`;
+    context.fillStyle = colour.faint;
+    context.fillText(name, left, 13);
+    context.fillText("0", left, height - 4);
+    context.textAlign = "right";
+    context.fillText(`batch ${batches}`, x(batches), height - 4);
+    context.strokeStyle = colour.line;
+    context.strokeRect(left, high, x(batches) - left, bottom - high);
+    if (!values.length) return;
+    context.strokeStyle = context.fillStyle = colour.ink;
+    context.lineWidth = 1.75;
+    context.lineJoin = "round";
+    context.beginPath();
+    values.forEach((value, i) => context.lineTo(x(i + 1), y(value)));
+    context.stroke();
+    context.textAlign = "left";
+    context.font = `600 ${context.font}`;
+    context.fillText(format(values.at(-1)), x(values.length) + 6, y(values.at(-1)) + 4);
+  }
+
+  /** Twelve sums that the training does not draw: their seed is another. */
+  function draw() {
+    const random = randomness(1e6 + settings.digits);
+    const number = () => Array.from({length: settings.digits}, () => random.below(settings.base)).join("");
+    sums = Array.from({length: SUMS}, () => [number(), number()]);
+    list.replaceChildren(...sums.map(([a, b]) =>
+      element("li", {}, element("span", {class: "pair"}, `${a} + ${b}`), element("span", {class: "answer"}))));
+    list.style.setProperty("--letters", String(2 * settings.digits + 3));
+  }
+
+  /** Writes what the network now says of each sum, wrong digits marked. */
+  function write() {
+    let whole = 0;
+    sums.forEach(([a, b], i) => {
+      const said = report?.said[i], answer = list.children[i].lastChild;
+      let carry = 0, wrong = 0;
+      const marks = Array.from({length: settings.digits + 1}, (_, column) => {
+        const at = settings.digits - 1 - column, sum = Number(a[at] ?? 0) + Number(b[at] ?? 0) + carry;
+        carry = sum >= settings.base ? 1 : 0;
+        const digit = said?.[column] ?? (said ? 0 : "·"), good = digit === sum % settings.base;
+        if (said && !good) wrong++;
+        return element("i", {class: said ? good ? "" : "bad" : "none"}, String(digit));
+      });
+      answer.replaceChildren(...marks.reverse());
+      list.children[i].classList.toggle("done", Boolean(said) && !wrong);
+      if (said && !wrong) whole++;
+    });
+    return whole;
+  }
+
+  function begin() {
+    if (job) return;
+    job = start("train", {...settings, sums}, news);
+    job.pause();
+  }
+
+  function go() {
+    if (state === "over") reset();
+    begin();
+    job.go();
+    state = "going";
+    show();
+  }
+
+  function pause() {
+    job?.pause();
+    state = "paused";
+    show();
+  }
+
+  function reset() {
+    job?.stop();
+    [job, state, loss, right, report] = [null, "new", [], [], null];
+    draw();
+    write();
+    show();
+  }
+
+  function news({values, report: latest, over}) {
+    for (const value of values) {
+      loss.push(value.loss);
+      right.push(value.right);
+    }
+    report = latest;
+    const whole = write();
+    if (over) {
+      state = "over";
+      say(`After ${loss.length} batches, ${whole} of ${SUMS} sums are right.`);
+    }
+    show();
+  }
+
+  function show() {
+    train.textContent = {new: "Train", going: "Pause", paused: "Go on", over: "Train again"}[state];
+    step.disabled = state === "going" || state === "over";
+    take.hidden = !loss.length || state === "going";
+    charts.forEach(made => made.redraw());
+    const learned = state === "over" && right.at(-1) === 1;
+    verdict.classList.toggle("good", learned);
+    const about = `${settings.cell} of 1 layer and 32 units, seed ${settings.seed}, 100 sums a batch.`;
+    verdict.textContent = learned ? `Learned: all of the last ${ENOUGH.toLocaleString("en")} sums were right, after ` +
+      `${loss.length} batches. But has it understood? Take it to “Beat it”.`
+      : state === "over" ? `${MOST} batches, and still not every sum is right.`
+      : loss.length ? `Batch ${loss.length}. ${about}` : `It knows nothing yet. ${about}`;
+  }
+
+  /** Hands the network to whoever listens: piece 1 does. */
+  function handOver() {
+    const last = right.slice(-OVER), share = Math.round(100 * last.reduce((sum, x) => sum + x, 0) / last.length);
+    const about = `Your network, after ${loss.length} batches, gets ${share} % of random sums right.`;
+    document.dispatchEvent(new CustomEvent("addrnn:network", {detail: {network: report.network, about}}));
+    const target = document.querySelector(".addrnn.beat");
+    target?.scrollIntoView({block: "start"});
+    target?.querySelector("input")?.focus({preventScroll: true});
+  }
+
+  reset();
+  return {destroy() { job?.stop(); charts.forEach(made => made.destroy()); root.replaceChildren(); }};
+}

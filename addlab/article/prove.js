@@ -1,0 +1,181 @@
+/**
+ * Piece 6b, Train one with noise and prove it in this page: noise on the state, then every state that its rounded
+ * machine can reach, checked one by one until none is left; and the same network without rounding.
+ */
+import {announce, button, canvas, colours, element, frame} from "./dom.js";
+import {Rounded} from "./closing.js";
+import {Network} from "./network.js";
+import {start} from "./worker.js";
+
+// Tried: the smallest and shortest with which each of the seeds closes; see tests.
+export const SETTINGS = {cell: "RNN", layers: 1, hidden: 48, digits: 5, pairs: 100, noise: 1, rate: 3e-3, batches: 4000};
+
+const number = n => n.toLocaleString("en");
+
+/** @param {HTMLElement} root */
+export default function mount(root) {
+  const body = frame(root, {
+    name: "prove",
+    question: "Train one with noise, and let this page prove it.",
+    hint: "About a minute. Then rest assured, or see the shortest sum that fails; another seed is another network."});
+  let job = null, seed = 0, begun = 0, network = null, curve = [], losses = [], closing = null;
+
+  const main = button("Train and prove", () => job ? halt("Stopped.") : train(), {class: "main"});
+  const other = button("Other seed", () => { seed++; halt(""); train(); }, {hidden: true});
+  const stage = (title, text) => {
+    const progress = element("progress", {max: "1", value: "0", "aria-label": title});
+    const news = element("p", {class: "news"}, text);
+    const item = element("li", {}, element("h4", {}, title), progress, news);
+    return {item, progress, news};
+  };
+  const training = stage("Train", `${SETTINGS.hidden} units, random sums of ${SETTINGS.digits} digits. After each ` +
+    "column its state is shaken, harder and harder: what it must remember, it has to remember firmly.");
+  const proving = stage("Prove", "Its state is rounded to −1, 0 or 1 after each column. So there are finitely many: " +
+    "visit each that any sum can reach, and check the digit it says for all 100 pairs that may come next.");
+  const repairing = stage("Take the rounding away", "The same weights, not rounded: what does the search find?");
+  repairing.progress.remove();
+  const chart = canvas("states still to be checked, by states checked", 130, draw);
+  chart.root.hidden = true;
+  const verdict = element("p", {class: "verdict", hidden: true});
+  proving.item.append(chart.root, verdict);
+  const table = element("div", {class: "digits compare", hidden: true});
+  repairing.item.append(table);
+  body.append(element("div", {class: "row"}, main, other),
+              element("ol", {class: "stages"}, training.item, proving.item, repairing.item));
+  const stages = [training, proving, repairing], texts = stages.map(({news}) => news.textContent);
+  const say = announce(body);
+
+  /** How many states wait to be checked: up, and if all goes well down to none. */
+  function draw(context, width, height) {
+    const colour = colours(root), bottom = height - 20, high = 20, right = width - 70;
+    const most = Math.max(100, ...curve.map(([, waiting]) => waiting)), end = Math.max(500, closing?.states ?? 0);
+    const x = checked => right * checked / end, y = waiting => bottom - (bottom - high) * waiting / most;
+    context.font = `13px ${getComputedStyle(root).fontFamily}`;
+    context.fillStyle = colour.faint;
+    context.fillText("states still to be checked", 0, 12);
+    context.fillText("0", 0, height - 4);
+    context.textAlign = "right";
+    context.fillText(`${number(end)} reached`, right, height - 4);
+    context.strokeStyle = colour.line;
+    context.beginPath();
+    context.moveTo(0, bottom + 0.5);
+    context.lineTo(right, bottom + 0.5);
+    context.stroke();
+    if (!curve.length) return;
+    context.beginPath();
+    context.moveTo(0, bottom);
+    for (const [checked, waiting] of curve) context.lineTo(x(checked), y(waiting));
+    context.strokeStyle = context.fillStyle = closing.wrong ? colour.wrong : colour["no-carry"];
+    context.lineWidth = 2;
+    context.stroke();
+    const [checked, waiting] = curve.at(-1);
+    context.textAlign = "left";
+    context.font = `600 ${context.font}`;
+    context.fillText(number(waiting), x(checked) + 6, Math.min(bottom - 2, y(waiting) + 4));
+  }
+
+  /** Which stage is at work; those after it wait. */
+  function enter(which) {
+    stages.forEach(({item}, i) => {
+      item.classList.toggle("now", i === which);
+      item.classList.toggle("past", i < which);
+    });
+  }
+
+  function halt(word) {
+    job?.stop();
+    job = null;
+    main.textContent = "Train and prove";
+    other.hidden = false;
+    if (word) (closing ? proving : training).news.textContent = word;
+  }
+
+  function train() {
+    stages.forEach(({news}, i) => { news.textContent = texts[i]; });
+    [network, curve, losses, closing, begun] = [null, [], [], null, performance.now()];
+    for (const part of [chart.root, verdict, table]) part.hidden = true;
+    training.progress.value = proving.progress.value = 0;
+    main.textContent = "Stop";
+    enter(0);
+    job = start("train", {...SETTINGS, seed}, ({values, report, over}) => {
+      losses.push(...values.map(({loss}) => loss));
+      const seconds = (performance.now() - begun) / 1000, left = seconds * (SETTINGS.batches / losses.length - 1);
+      training.progress.value = losses.length / SETTINGS.batches;
+      const last = values.at(-1);
+      training.news.textContent = over
+        ? `${number(SETTINGS.batches)} batches in ${Math.round(seconds)} seconds, seed ${seed}.`
+        : `Batch ${number(losses.length)}: ${Math.round(100 * last.right)} % of sums right, noise ` +
+          `${Math.min(SETTINGS.noise, 3 * losses.length / SETTINGS.batches).toFixed(2)}. About ${Math.ceil(left)} s left.`;
+      if (!over) return;
+      job.stop();
+      network = report.network;
+      prove();
+    });
+  }
+
+  function prove() {
+    enter(1);
+    chart.root.hidden = false;
+    say("Trained. Now every state that it can reach is checked.");
+    job = start("prove", {network}, ({report, over}) => {
+      closing = report;
+      curve.push([report.checked, report.states - report.checked]);
+      proving.progress.value = report.checked / report.states;
+      proving.news.textContent = `${number(report.states)} states reached, ${number(report.steps)} digits checked, ` +
+        `${report.wrong ? "not all right" : "every one right"}.`;
+      chart.redraw();
+      if (!over) return;
+      job.stop();
+      judge(report);
+      repair(report);
+    });
+  }
+
+  function judge({states, closed, shortest}) {
+    verdict.hidden = false;
+    verdict.className = closed && !shortest ? "verdict good" : "verdict bad";
+    verdict.textContent = shortest
+      ? `Not proved: ${shortest.a} + ${shortest.b} goes wrong, and no shorter sum does. It says ${shortest.said}.`
+      : closed ? `Closed. No sum leads out of these ${number(states)} states, and every digit is right. So it adds ` +
+        "numbers of any length: proved, in your own browser's arithmetic."
+      : `Open: ${number(states)} states, every digit right so far, and no end in sight.`;
+    say(verdict.textContent);
+  }
+
+  /** Searches the same weights without rounding; shows both answers to what it finds. */
+  function repair({closed, shortest}) {
+    enter(2);
+    job = start("search", {network, digits: SETTINGS.digits, depth: 400, width: 8, temper: 0.2}, ({report, over}) => {
+      const {tried, found} = report;
+      repairing.news.textContent = `${number(tried)} sums tried…`;
+      if (!over) return;
+      halt("");
+      enter(3);
+      if (!found) {
+        repairing.news.textContent = `${number(tried)} sums tried: it keeps its carries, rounded or not. Another seed may not.`;
+        return;
+      }
+      const rounded = new Rounded(network).add(found.a, found.b), plain = Network.from(network).add(found.a, found.b);
+      const row = (name, {said, total, wrong}) => element("p", {}, element("span", {}, name),
+        ...marks(said, total), element("b", {class: wrong ? "bad" : "good"}, wrong ? " wrong" : " right"));
+      table.hidden = false;
+      table.replaceChildren(
+        element("p", {}, element("span", {}, ""), found.a), element("p", {}, element("span", {}, "+"), found.b),
+        row("not rounded", plain), row("rounded", rounded));
+      repairing.news.textContent = rounded.wrong || !closed || shortest
+        ? `Not rounded, it goes wrong after ${found.a.length} digits.`
+        : "Not rounded, its state drifts until a carry is lost. Rounding puts it back at each step, as a digital machine " +
+          "repairs an analog one: the very same weights cannot fail.";
+      say(repairing.news.textContent);
+      table.scrollLeft = table.scrollWidth;
+    });
+  }
+
+  /** The digits said, wrong ones marked. */
+  function marks(said, total) {
+    const width = Math.max(said.length, total.length), [says, is] = [said, total].map(text => text.padStart(width, "0"));
+    return [...says].map((digit, i) => element("i", {class: digit === is[i] ? "" : "bad"}, digit));
+  }
+
+  return {destroy() { job?.stop(); chart.destroy(); root.replaceChildren(); }};
+}
