@@ -6,8 +6,9 @@ import {Network} from "./network.js";
  * A network with its probe: weights that read +1 for a carry and -1 for none off its state, the constant last.
  * @typedef {{network: Network, probe: Float64Array}} Subject
  */
-/** A chain of nines: the probe's reading after each column, and the digit that the network says in each.
- * @typedef {{readings: number[], said: number[]}} Chain */
+/** A chain of nines: the probe's reading after each column, the digit that the network says in each, and the one that it
+ * would say next, had the numbers ended there.
+ * @typedef {{readings: number[], said: number[], ends: number[]}} Chain */
 /** Heights of the landscape at readings x, in order; the readings at which its valleys lie.
  * @typedef {{x: number[], height: number[], rests: number[]}} Landscape */
 
@@ -21,21 +22,28 @@ export function read({probe}, state) {
 }
 
 /**
- * Let the network add 999…9 + `first`, of `nines` nines; one column 0 + 0 follows for the last carry.
+ * Let the network add 999…9 + `first`, of 1 to `nines` nines; one column 0 + 0 follows for the last carry.
  * @param {Subject} subject @param {number} first  1: a carry runs through, 0: none does
  * @param {number} nines @returns {Chain}
  */
 export function chain(subject, first, nines) {
-  const {network} = subject, readings = [], said = [];
+  const {network} = subject, readings = [], said = [], ends = [];
   let state = network.start();
   for (let column = 0; column < nines; column++) {
     const step = network.step(state, 9, column ? 0 : first);
     state = step.state;
     readings.push(read(subject, state));
     said.push(step.said);
+    ends.push(network.step(state, 0, 0).said);
   }
-  said.push(network.step(state, 0, 0).said);
-  return {readings, said};
+  return {readings, said, ends};
+}
+
+/** The digits of 999…9 + `first` as they come out, `nines` of them and the last carry: [digit, the right one] of each.
+ * @param {Chain} found @param {number} first @param {number} nines @returns {[number, number][]} */
+export function digitsOf({said, ends}, first, nines) {
+  const inner = said.slice(0, nines).map(digit => /** @type {[number, number]} */ ([digit, first ? 0 : 9]));
+  return [...inner, [ends[nines - 1], first]];
 }
 
 /**

@@ -139,6 +139,9 @@ function leadOf(net, h, digit, errors) {
   return {lead, rival};
 }
 
+/** What each case adds up before the state, as numbers. @param {Model} net */
+const middles = net => readings(net).map(row => row.map(([low, high], k) => (low + high) / 2 + net.bw[k] + net.bu[k]));
+
 /** The boxes of all that arrives, one column on, `room` wider at every end; without `boxes`, from the start alone.
  * @param {Model} net @param {number[][]} reads @param {Interval[][] | null} boxes @param {number} room */
 function advance(net, reads, boxes, room) {
@@ -167,22 +170,50 @@ function advance(net, reads, boxes, room) {
   return /** @type {Interval[][]} */ (next);
 }
 
+/** Whether two boxes share a vector. @param {Interval[][]} boxes */
+const overlap = ([one, two]) => one.every(([low, high], k) => low <= two[k][1] && two[k][0] <= high);
+
 /**
- * Boxes in which the states come to rest, most roomy first, as far as they prove something; else null.
+ * Boxes in which the states come to rest, the roomier first, as far as they prove something; else null.
  * @param {Model} net @returns {Interval[][] | null}
  */
 export function findBoxes(net) {
-  const reads = readings(net).map(row => row.map(([low, high], k) => (low + high) / 2 + net.bw[k] + net.bu[k]));
-  for (let power = 4; power <= 14; power += 2) {
-    const room = 2 ** -power, grid = room / 16;
+  const reads = middles(net);
+  for (const room of [2 ** -8, 2 ** -12]) {
+    const grid = room / 16;
     let boxes = advance(net, reads, null, room), moved = Infinity;
-    for (let column = 0; column < 60 && moved > grid; column++) {
+    for (let column = 0; column < 60 && moved > grid && !overlap(boxes); column++) {
       const after = advance(net, reads, boxes, room), before = boxes.flat(2);
       moved = Math.max(...after.flat(2).map((end, k) => Math.abs(end - before[k])));
       boxes = after;
     }
     boxes = boxes.map(box => box.map(([low, high]) => [Math.floor(low / grid) * grid, Math.ceil(high / grid) * grid]));
-    if (prove(net, boxes).proved) return boxes;
+    if (!overlap(boxes) && prove(net, boxes).proved) return boxes;
   }
   return null;
+}
+
+/** How a proof ends: by which boxes, and the cases that broke it, worst first.
+ * @typedef {{proved: boolean, boxes: Interval[][], margin: number, cases: Case[], broken: Case[]}} Verdict */
+
+/**
+ * Prove by the boxes given, or by others; where none do, follow all states from the start until a digit can be wrong.
+ * @param {Model} net @param {Interval[][]} given @returns {Verdict}
+ */
+export function verdict(net, given) {
+  let boxes = given, result = prove(net, boxes);
+  if (!result.proved) boxes = findBoxes(net) ?? given;
+  if (boxes !== given) result = prove(net, boxes);
+  if (result.proved) return {boxes, ...result};
+  const reads = middles(net);
+  boxes = advance(net, reads, null, 0);
+  for (let column = 0; column < 60; column++) {
+    result = prove(net, boxes);
+    if (result.cases.some(one => !(one.lead > 0))) break;
+    boxes = advance(net, reads, boxes, 0);
+  }
+  const cases = result.cases.map(one => ({...one, holds: one.lead > 0})), wrong = cases.filter(one => !one.holds);
+  const broken = wrong.length ? wrong : result.cases.filter(one => !one.inside);
+  return {proved: false, boxes, margin: result.margin, cases: wrong.length ? cases : result.cases,
+          broken: broken.sort((one, two) => one.lead - two.lead)};
 }

@@ -30,7 +30,7 @@ def fade(kinds=None):
     """
     kinds = kinds or {
         name: {run.config.seed: run.model for run in recorded(configs(range(5), layers=1, **settings)) if run.model}
-        for name, settings in {"random sums": {}, "sums with chains": dict(chains=CHAINS)}.items()}
+        for name, settings in {"random sums": {}, "with chains": dict(chains=CHAINS)}.items()}
     return {"kinds": [{"name": name, "networks": [
         {"seed": seed, **network(model), "probe": carries.probe(model).round(6).tolist()}
         for seed, model in models.items()]} for name, models in kinds.items()]}
