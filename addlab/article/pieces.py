@@ -9,31 +9,26 @@
 import json
 
 import addrnn
-from addlab.study import carries, claims, proofs, start
+from addlab.article.data import network
+from addlab.study import carries, proofs, start
+from addlab.study import claims as judged
 from addlab.study.experiments import CHAINS, configs, recorded
-from addlab.study.widget import weights_of
 
 HALF_TRAINED = dict(digit_len=1000, batches=150)
 
 
-def network(model):
-    """An Adder as network.js reads it."""
-    config = model.config
-    return dict(cell=config.cell, layers=config.layers, hidden=config.hidden, embedding=config.embedding,
-                weights=weights_of(model))
+def trained():
+    """{way of training: {seed: Adder}} of one layer, from random sums alone and with chains."""
+    ways = {"random sums": {}, "with chains": dict(chains=CHAINS)}
+    return {name: {run.config.seed: run.model for run in recorded(configs(range(5), layers=1, **settings)) if run.model}
+            for name, settings in ways.items()}
 
 
 def fade(kinds=None):
-    """Networks with their probes, by the way in which they were trained.
-
-    kinds: {name: {seed: Adder}}; by default one layer, from random sums alone and with chains.
-    """
-    kinds = kinds or {
-        name: {run.config.seed: run.model for run in recorded(configs(range(5), layers=1, **settings)) if run.model}
-        for name, settings in {"random sums": {}, "with chains": dict(chains=CHAINS)}.items()}
+    """Networks with their probes, by the way in which they were trained: `trained()`, or others like it."""
     return {"kinds": [{"name": name, "networks": [
         {"seed": seed, **network(model), "probe": carries.probe(model).round(6).tolist()}
-        for seed, model in models.items()]} for name, models in kinds.items()]}
+        for seed, model in models.items()]} for name, models in (kinds or trained()).items()]}
 
 
 def mended(model, a, b):
@@ -58,13 +53,13 @@ def phantom():
                      "mended": sum(mended(run.model, *pair) for run, pair in found)}}
 
 
-def verdicts():
+def claims():
     """The verdict on each claim: what the original says, what was found, how many seeds say so, where to read on."""
     places = chapters()
     rows = []
-    for claim, entry in claims.entries_so_far().items():
+    for claim, entry in judged.entries_so_far().items():
         seeds = entry["seeds"]
-        rows.append({"claim": claim, "says": claims.CLAIMS[claim], "verdict": entry["verdict"],
+        rows.append({"claim": claim, "says": judged.CLAIMS[claim], "verdict": entry["verdict"],
                      "found": entry["sentence"] or entry["evidence"], "yes": seeds.count(True),
                      "no": seeds.count(False), "open": seeds.count(None), "link": places.get(claim)})
     return {"claims": rows}
@@ -77,7 +72,7 @@ def chapters():
         for cell in json.loads(path.read_bytes())["cells"]:
             for output in cell.get("outputs", []):
                 text = "".join(output.get("data", {}).get("text/markdown", ""))
-                places |= {claim: f"{path.stem}.html#{claim}" for claim in claims.CLAIMS if f"**{claim}: " in text}
+                places |= {claim: f"{path.stem}.html#{claim}" for claim in judged.CLAIMS if f"**{claim}: " in text}
     return places
 
 
@@ -85,6 +80,6 @@ def machine(name="rnn_52_parameters"):
     """A proved adder of one layer of two tanh units: weights, boxes [carry][unit], which unit is the latch."""
     certificate = proofs.certificates()[name]
     claim = certificate.claim
-    return {"hidden": claim["hidden"], "embedding": claim["embedding"], "weights": weights_of(certificate.network()),
+    return {**network(certificate.network()),
             "boxes": [layers[0] for layers in claim["invariant"]], "parameters": certificate.parameters,
             "latch": proofs.SmallAdder(certificate).latch}
