@@ -16,7 +16,8 @@ export default function mount(root, data) {
   body.append(
     element("p", {class: "key"}, ...key()),
     element("div", {class: "list"}, ...lines),
-    element("p", {class: "note"}, "The original ran each setting once. Every dot here is a run from another random start."));
+    element("p", {class: "note"}, "The original ran each setting once. Every dot here is a run from another random "
+      + "start."));
   // One at a time, so that the list keeps its shape.
   const close = (/** @type {Event} */ event) => {
     const opened = /** @type {HTMLDetailsElement} */ (event.target);
@@ -28,8 +29,11 @@ export default function mount(root, data) {
 
 function key() {
   const names = [["yes", "it is so"], ["no", "it is not"], ["open", "undecided"]];
-  return names.map(([kind, name]) => element("span", {}, element("i", {class: `seed ${kind}`, "aria-hidden": "true"}), ` ${name}`));
+  return names.map(([kind, name]) => element("span", {}, seed(kind), ` ${name}`));
 }
+
+/** @param {string} kind */
+const seed = kind => element("i", {class: `seed ${kind}`, "aria-hidden": "true"});
 
 /** @param {Claim} one @param {boolean} open @returns {HTMLDetailsElement} */
 function line({claim, says, verdict, found, yes, no, open: undecided, link}, open) {
@@ -37,7 +41,7 @@ function line({claim, says, verdict, found, yes, no, open: undecided, link}, ope
   const words = [`${yes} of ${yes + no} seeds`, ...(undecided ? [`${undecided} undecided`] : [])].join(", ");
   const head = element("summary", {},
     element("span", {class: "says"}, says[0].toUpperCase() + says.slice(1)),
-    element("span", {class: "dots", role: "img", "aria-label": words}, ...seeds.map(kind => element("i", {class: `seed ${kind}`}))),
+    element("span", {class: "dots", role: "img", "aria-label": words}, ...seeds.map(seed)),
     element("span", {class: `word ${verdict.replaceAll(" ", "-")}`}, verdict));
   const more = element("p", {}, `${found} `, link && element("a", {href: link}, "How we know"));
   return /** @type {HTMLDetailsElement} */ (element("details", {id: `claim-${claim}`, open}, head, more));

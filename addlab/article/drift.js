@@ -1,4 +1,4 @@
-// How a network keeps a carry along columns that sum to 9: what a probe reads off its state, and where the state drifts.
+// How a network keeps a carry along columns that sum to 9: what a probe reads off its state, and where it drifts.
 
 import {Network} from "./network.js";
 
@@ -6,8 +6,8 @@ import {Network} from "./network.js";
  * A network with its probe: weights that read +1 for a carry and -1 for none off its state, the constant last.
  * @typedef {{network: Network, probe: Float64Array}} Subject
  */
-/** A chain of nines: the probe's reading after each column, the digit that the network says in each, and the one that it
- * would say next, had the numbers ended there.
+/** A chain of nines: the probe's reading after each column, the digit that the network says in each, and the one that
+ * it would say next, had the numbers ended there.
  * @typedef {{readings: number[], said: number[], ends: number[]}} Chain */
 /** Heights of the landscape at readings x, in order; the readings at which its valleys lie.
  * @typedef {{x: number[], height: number[], rests: number[]}} Landscape */

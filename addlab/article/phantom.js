@@ -26,25 +26,28 @@ export default function mount(root, data) {
   if (chosen < 0) chosen = 0;
 
   const cells = Array.from({length: 100}, (_, pair) => element("button", {type: "button", class: "cell", tabindex: -1,
-    onclick: () => choose(pair), onkeydown: event => travel(/** @type {KeyboardEvent} */ (event), pair)}));
+    onclick: () => choose(pair), onkeydown: event => travel(event, pair)}));
+  const digit = k => element("span", {}, String(k)), digits = [...Array(10).keys()];
   const table = element("div", {class: "pairs", role: "group", "aria-label": "Pairs of first digits; arrow keys move"},
-    element("span", {class: "corner"}, "+"), ...Array.from({length: 10}, (_, b) => element("span", {}, String(b))),
-    ...Array.from({length: 10}, (_, a) => [element("span", {}, String(a)), ...cells.slice(10 * a, 10 * a + 10)]).flat());
+    element("span", {}, "+"), ...digits.map(digit),
+    ...digits.flatMap(a => [digit(a), ...cells.slice(10 * a, 10 * a + 10)]));
   const lead = choice({label: "In front", value: "", options: [["", "nothing"], ["0", "0 + 0"]],
     onchange: value => { led = Boolean(value); show(); }});
   const count = element("p", {class: "count"}), sum = element("div"), again = element("div");
-  const outcome = element("p", {class: "note"});
+  const figure = (name, ...parts) => element("figure", {}, element("figcaption", {}, name), ...parts);
   body.append(
     element("div", {class: "row"}, lead.root),
     element("div", {class: "pair"},
-      element("figure", {}, element("figcaption", {}, `What it says first, for each pair of first digits`), table, count),
+      figure("What it says first, for each pair of first digits", table, count),
       element("div", {},
-        element("figure", {}, element("figcaption", {}, `Half trained: ${half.batches} batches of ${half.digits} digits`), sum),
-        element("figure", {}, element("figcaption", {}, `Fully trained, and wrong: ${full.digits} digits, seed ${full.seed}`), again))),
-    outcome,
-    element("p", {class: "note"}, `Before the first column the state is empty, which in numbers of ${half.digits} digits `
-      + `training shows once in ${half.digits + 1} columns. A column 0 + 0 leaves a state that says: no carry. With it, `
-      + `${share(half.led)} of such sums come out right, without it ${share(half.plain)}.`));
+        figure(`Half trained: ${half.batches} batches of ${half.digits} digits`, sum),
+        figure(`Fully trained, and wrong: ${full.digits} digits, seed ${full.seed}`, again),
+        element("p", {class: "note"}, `It mends ${full.mended} of the shortest wrong sums that we found, one for each `
+          + `of ${full.tried} fully trained networks: one cause, not the only one.`))),
+    element("p", {class: "note"}, "Before the first column the state is empty. In training on numbers of "
+      + `${half.digits} digits that is one column in ${half.digits + 1}, so what to say there is learned last. `
+      + `A column 0 + 0 leaves a state that says “no carry”: with it, ${share(half.led)} of such sums come out right, `
+      + `without it ${share(half.plain)}.`));
   const say = announce(body);
 
   /** @param {number} pair */
@@ -56,33 +59,33 @@ export default function mount(root, data) {
   /** Arrow keys walk over the pairs. @param {KeyboardEvent} event @param {number} pair */
   function travel(event, pair) {
     const move = {ArrowLeft: -1, ArrowRight: 1, ArrowUp: -10, ArrowDown: 10}[event.key], next = pair + (move ?? 0);
-    if (!move || next < 0 || next > 99) return;
-    if (Math.abs(move) === 1 && Math.floor(next / 10) !== Math.floor(pair / 10)) return;
+    const sameRow = Math.floor(next / 10) === Math.floor(pair / 10);
+    if (!move || next < 0 || next > 99 || Math.abs(move) === 1 && !sameRow) return;
     event.preventDefault();
     choose(next);
     cells[next].focus();
   }
 
   function show() {
-    const said = firsts[Number(led)];
+    const said = firsts[Number(led)], bad = wrong[Number(led)];
     cells.forEach((cell, pair) => {
-      const bad = said[pair] !== right(pair), a = Math.floor(pair / 10), b = pair % 10;
+      const fine = said[pair] === right(pair);
       cell.textContent = String(said[pair]);
-      cell.className = `cell${bad ? " bad" : ""}${pair === chosen ? " chosen" : ""}`;
+      cell.className = ["cell", fine ? "" : "bad", pair === chosen ? "chosen" : ""].join(" ");
       cell.tabIndex = pair === chosen ? 0 : -1;
       cell.setAttribute("aria-pressed", String(pair === chosen));
-      cell.setAttribute("aria-label", `${a} + ${b}: it says ${said[pair]}, ${bad ? `wrong, ${right(pair)} is right` : "right"}`);
+      cell.setAttribute("aria-label", `${Math.floor(pair / 10)} + ${pair % 10}: it says ${said[pair]}, `
+        + (fine ? "right" : `wrong, ${right(pair)} is right`));
     });
-    const bad = wrong[Number(led)];
-    count.replaceChildren(element("strong", {class: bad ? "bad" : "good"}, bad ? `${bad} of 100 are wrong` : "All 100 are right"),
-      bad ? `, ${!led && larger === bad ? "each by one too many: a carry that nobody sent." : "still."}` : ".");
-    const numbers = UPPER.map((upper, i) => upper + (i ? chosen % 10 : Math.floor(chosen / 10)));
-    sum.replaceChildren(written(add(young, numbers[0], numbers[1], led), led, true));
-    again.replaceChildren(written(add(old, full.pair[0], full.pair[1], led), led, false));
-    outcome.textContent = `The shortest wrong sums that we found of ${full.tried} fully trained networks: 0 + 0 in front makes `
-      + `${full.mended} of them right. It is one cause, not the only one.`;
+    count.replaceChildren(
+      element("strong", {class: bad ? "bad" : "good"}, bad ? `${bad} of 100 are wrong` : "All 100 are right"),
+      bad && !led && larger === bad ? ", each by one too many: a carry that nobody sent." : ".");
+    const [a, b] = [UPPER[0] + Math.floor(chosen / 10), UPPER[1] + chosen % 10];
+    sum.replaceChildren(written(add(young, a, b, led).slice(0, -1), led, "…"));
+    again.replaceChildren(written(add(old, full.pair[0], full.pair[1], led), led, ""));
     say(`${led ? "0 + 0 in front" : "Nothing in front"}: ${count.textContent}`);
   }
+
   show();
   return {destroy() { root.replaceChildren(); }};
 }
@@ -107,18 +110,18 @@ function add(network, a, b, led) {
   return columns.map(({a, b, said, total}) => ({a, b, said, right: total}));
 }
 
-/** A sum as by hand. `cut`: its upper end is not shown. @param {Column[]} columns @param {boolean} led @param {boolean} cut */
-function written(columns, led, cut) {
-  const shown = columns.slice(0, cut ? -1 : undefined).map((column, i) => ({...column, extra: led && i === 0})).reverse();
-  while (!cut && shown.length > 1 && !shown[0].a && !shown[0].b && !shown[0].said && !shown[0].right) shown.shift();
-  const wrong = shown.some(({said, right}) => said !== right);
-  const blank = ({a, b}, at) => !cut && !a && !b && at === 0;
-  const row = (/** @type {string} */ name, /** @type {(column: any, at: number) => any} */ cell) => element("tr", {},
-    element("th", {scope: "row"}, name), ...(cut ? [element("td", {}, name === "right is" ? "" : "…")] : []),
-    ...shown.map((column, at) => element("td", {class: [column.extra ? "extra" : "",
-      name === "says" && column.said !== column.right ? "bad" : ""].join(" ")}, String(cell(column, at)))));
-  const rows = [row("", (column, at) => blank(column, at) ? "" : column.a), row("+", (column, at) => blank(column, at) ? "" : column.b),
-                row("says", column => column.said)];
-  rows.push(row(wrong ? "right is" : "", column => column.said === column.right ? "\u2002" : column.right));
-  return element("table", {class: "digits"}, ...rows);
+/** A sum as by hand, least significant column first; `more` stands where it goes on.
+ * @param {Column[]} columns @param {boolean} led @param {string} more */
+function written(columns, led, more) {
+  const empty = ({a, b}, i) => !more && i === columns.length - 1 && !a && !b;  // the last carry's column
+  const row = (name, cell, bad = _ => false) => element("tr", {}, element("th", {scope: "row"}, name),
+    more ? element("td", {}, cell === truth ? "" : more) : null,
+    ...columns.map((column, i) => element("td", {class: `${led && !i ? "extra" : ""} ${bad(column) ? "bad" : ""}`},
+                                          String(cell(column, i)))).reverse());
+  const wrong = ({said, right}) => said !== right;
+  const truth = column => wrong(column) ? column.right : "";
+  return element("table", {class: "digits"},
+    row("", (column, i) => empty(column, i) ? "" : column.a), row("+", (column, i) => empty(column, i) ? "" : column.b),
+    row("says", (column, i) => empty(column, i) && !column.said && !column.right ? "" : column.said, wrong),
+    row(columns.some(wrong) ? "right is" : "", truth));
 }

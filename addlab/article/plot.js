@@ -3,21 +3,23 @@
 import {calm, svg} from "./dom.js";
 
 /** @typedef {[number, number]} Point */
+/** @typedef {Object<string, any>} Attributes */
+
+export const PAINT = ["var(--no-carry)", "var(--carry)"];
 
 /**
  * A chart as wide as its place. `draw(width)` gives its marks, at the next frame after `redraw()`.
  * @param {string} label  what it shows, for who cannot see it
- * @param {number | ((width: number) => number)} tall  its height in px
+ * @param {(width: number) => number} tall  its height in px
  * @param {(width: number) => SVGElement[]} draw
  */
 export function chart(label, tall, draw) {
-  const root = svg("svg", {class: "chart", role: "img", "aria-label": label, height: typeof tall === "number" ? tall : 0});
+  const root = svg("svg", {class: "chart", role: "img", "aria-label": label, height: tall(600)});
   let frame = 0;
   const paint = () => {
     frame = 0;
-    const width = root.clientWidth;
+    const width = root.clientWidth, height = tall(width);
     if (!width) return;
-    const height = typeof tall === "number" ? tall : tall(width);
     root.setAttribute("height", String(height));
     root.setAttribute("viewBox", `0 0 ${width} ${height}`);
     root.replaceChildren(...draw(width));
@@ -27,21 +29,32 @@ export function chart(label, tall, draw) {
   sizes.observe(root);
   return {root, redraw, destroy: () => { cancelAnimationFrame(frame); sizes.disconnect(); }};
 }
+/** @typedef {ReturnType<typeof chart>} Chart */
 
-/** @param {Point[]} points @param {Object<string, any>} attributes */
+/** @param {Point[]} points @param {Attributes} attributes */
 export function curve(points, attributes = {}) {
   const d = points.map(([x, y], i) => `${i ? "L" : "M"}${x.toFixed(1)} ${y.toFixed(1)}`).join("");
-  return svg("path", {d, fill: "none", stroke: "currentColor", "stroke-width": 1.5, "stroke-linejoin": "round", ...attributes});
+  const usual = {fill: "none", stroke: "currentColor", "stroke-width": 1.5, "stroke-linejoin": "round"};
+  return svg("path", {d, ...usual, ...attributes});
 }
 
-/** @param {number} x @param {number} y @param {string} content @param {Object<string, any>} attributes */
-export function words(x, y, content, attributes = {}) {
-  return svg("text", {x, y, "font-size": 13, ...attributes}, content);
+/** A thin straight line. @param {Point} from @param {Point} to */
+export const rule = (from, to) => curve([from, to], {stroke: "var(--line)", "stroke-width": 1});
+
+/** @param {Point} from @param {Point} to @param {string} paint */
+export const dashed = (from, to, paint) => curve([from, to], {stroke: paint, "stroke-dasharray": "2 3"});
+
+/** A ball with a rim, so that it is seen on lines. @param {Point} at @param {string} paint @param {number} radius */
+export function ball([cx, cy], paint, radius = 6) {
+  return svg("circle", {cx: cx.toFixed(1), cy: cy.toFixed(1), r: radius, fill: paint, stroke: "var(--paper)",
+                        "stroke-width": 2});
 }
 
-/** @param {Point} at @param {number} r @param {Object<string, any>} attributes */
-export function dot([cx, cy], r, attributes = {}) {
-  return svg("circle", {cx: cx.toFixed(1), cy: cy.toFixed(1), r, fill: "currentColor", ...attributes});
+/** Words in one of the sheet's colours, faint by default. @param {number} x @param {number} y @param {string} content
+ * @param {"start" | "middle" | "end"} anchor @param {string} paint @param {string} weight */
+export function words(x, y, content, anchor = "start", paint = "var(--faint)", weight = "normal") {
+  const style = `fill: ${paint}; font-weight: ${weight}`;
+  return svg("text", {x: x.toFixed(1), y: y.toFixed(1), "text-anchor": anchor, style}, content);
 }
 
 /** A linear map of [from, to] onto [low, high].
@@ -49,10 +62,13 @@ export function dot([cx, cy], r, attributes = {}) {
 export const linear = (from, to, low, high) => (/** @type {number} */ x) =>
   low + (x - from) / (to - from) * (high - low);
 
+/** @param {number} x @param {number} low @param {number} high */
+export const clamp = (x, low, high) => Math.max(low, Math.min(high, x));
+
 /** The value at x of a line through points with rising xs, level beyond its ends.
  * @param {number[]} xs @param {number[]} ys @param {number} x */
 export function between(xs, ys, x) {
-  let i = xs.findIndex(at => at >= x);
+  const i = xs.findIndex(at => at >= x);
   if (i === 0) return ys[0];
   if (i < 0) return ys[ys.length - 1];
   return ys[i - 1] + (ys[i] - ys[i - 1]) * (x - xs[i - 1]) / (xs[i] - xs[i - 1]);

@@ -1,10 +1,11 @@
 // The adder of two tanh units in terms that a reader can turn: where its latch flips, what it remembers, its parabolas.
 //
-//     L' = tanh(p (s + memory L - flip)) latches the carry of the column's sum s; v' is nearly a line in s; each digit's
-//     logit is then a parabola over v, and L slides all ten by `shift`.
+//     L' = tanh(p (s + memory L - flip)) latches the carry of the column's sum s; v' is nearly a line in s;
+//     less what all ten share, each digit's logit is a parabola over v, and L slides all ten by `shift`.
 
 /** @typedef {import("./intervals.js").Model} Model */
-/** What the sliders set; `slope` is a factor. @typedef {{flip: number, memory: number, slope: number, shift: number}} Knobs */
+/** What the sliders set; `slope` is a factor.
+ * @typedef {{flip: number, memory: number, slope: number, shift: number}} Knobs */
 /**
  * One column of a sum: what goes in, the units' inputs and outputs h, the vector u = U h that is kept, the digit said.
  * @typedef {{a: number, b: number, carry: number, into: number[], h: number[], u: number[], said: number,
@@ -31,7 +32,8 @@ export function describe(net, latch) {
 /** The model with its knobs turned; `terms` are those of the model as it was trained.
  * @param {Model} net @param {Terms} terms @param {Knobs} knobs @returns {Model} */
 export function turned(net, terms, knobs) {
-  const {latch, line} = terms, changed = {...net, w: net.w.slice(), u: net.u.slice(), bw: net.bw.slice(), dense: net.dense.slice()};
+  const {latch, line} = terms;
+  const changed = {...net, w: net.w.slice(), u: net.u.slice(), bw: net.bw.slice(), dense: net.dense.slice()};
   changed.bw[latch] += (terms.flip - knobs.flip) * terms.perSum;
   changed.u[2 * latch + latch] += (knobs.memory - terms.memory) * terms.perSum;
   for (const side of [0, 1]) changed.w[2 * line + side] *= knobs.slope;
@@ -46,7 +48,8 @@ export function step(net, u, a, b) {
                                   + net.bw[unit] + net.bu[unit] + u[unit]);
   const h = into.map(Math.tanh);
   const logits = [...net.bias].map((bias, d) => bias + net.dense[2 * d] * h[0] + net.dense[2 * d + 1] * h[1]);
-  return {into, h, u: [0, 1].map(row => net.u[2 * row] * h[0] + net.u[2 * row + 1] * h[1]), said: logits.indexOf(Math.max(...logits))};
+  const kept = [0, 1].map(row => net.u[2 * row] * h[0] + net.u[2 * row + 1] * h[1]);
+  return {into, h, u: kept, said: logits.indexOf(Math.max(...logits))};
 }
 
 /** A sum, column by column, one more for the last carry. @param {Model} net @param {string} a @param {string} b
