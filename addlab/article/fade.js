@@ -1,0 +1,161 @@
+// The carry fades: a slider of nines, what a probe reads off two states, and the landscape in which both drift.
+
+import {announce, choice, element, frame, slider, svg} from "./dom.js";
+import {chain, digitsOf, landscape, moves} from "./drift.js";
+import {Network} from "./network.js";
+import {ball, between, chart, curve, glide, linear, PAINT, rule, words} from "./plot.js";
+
+/** @typedef {import("./network.js").NetworkData & {seed: number, probe: number[]}} Trained */
+/** @typedef {{kinds: {name: string, networks: Trained[]}[]}} Data */
+/** @typedef {import("./plot.js").Point} Point */
+/** @typedef {ReturnType<typeof study>} Study */
+
+const MOST = 60, FIRST = 8;      // nines
+const REACH = 1.35;              // of the probe's axis
+const NEAR = 70;                 // px between two balls that still have names of their own
+const NAMES = ["no carry", "carry"];
+
+/** @param {HTMLElement} root @param {Data} data */
+export default function mount(root, data) {
+  const body = frame(root, {name: "fade", question: "How long does a carry last?",
+    hint: "Drag the nines. Then choose another training, or another seed."});
+  /** @type {Study[][]} */
+  const studies = [];
+  let kind = 0, nines = FIRST, place = telling();
+  const readings = [0, 0];
+
+  const sums = element("div", {class: "sums digits"}), verdict = element("p", {class: "verdict"});
+  const seeds = element("div", {class: "seeds"});
+  const paths = chart("What a probe reads off the state after each nine, with a carry and without", () => 246,
+                      width => drawPaths(shown(), nines, width));
+  const valley = chart("The landscape of drift, with a ball for each of the two states", () => 246,
+                       width => drawValley(shown().land, readings, width));
+  const balls = glide(readings, values => { readings.splice(0, 2, ...values); valley.redraw(); }, 0.3);
+  const training = choice({label: "Training", value: "0", options: data.kinds.map(({name}, i) => [String(i), name]),
+    onchange: value => { kind = Number(value); place = telling(); listSeeds(); show(true); }});
+  const knob = slider({label: "Nines", min: 1, max: MOST, value: nines,
+                       oninput: value => { nines = value; show(false); }});
+  body.append(
+    element("div", {class: "row"}, training.root, seeds), element("div", {class: "row wide"}, knob.root), sums,
+    element("div", {class: "pair"},
+      element("figure", {}, element("figcaption", {}, "What a probe reads off the state, nine after nine"), paths.root),
+      element("figure", {}, element("figcaption", {}, "Where one more nine takes it: downhill"), valley.root)),
+    verdict,
+    element("p", {class: "note"}, "The two sums differ in their first column alone. Below the curves: each digit that "
+      + "the network says, red where it is wrong. The landscape’s slope is the mean move of states mixed from both."));
+  const say = announce(body);
+
+  function group() { return studies[kind] ??= data.kinds[kind].networks.map(study); }
+  function shown() { return group()[place]; }
+
+  /** The first network of its kind that goes wrong, or the first. */
+  function telling() { return Math.max(0, group().findIndex(one => one.wrongFrom <= MOST)); }
+
+  function listSeeds() {
+    const options = data.kinds[kind].networks.map(({seed}, i) => [String(i), String(seed)]);
+    seeds.replaceChildren(choice({label: "Seed", value: String(place), options,
+                                  onchange: value => { place = Number(value); show(true); }}).root);
+  }
+
+  /** @param {boolean} anew  another network: no motion from the old one's places */
+  function show(anew) {
+    const one = shown(), target = one.chains.map(chain => chain.readings[nines - 1]);
+    const said = [1, 0].map(first => answer(digitsOf(one.chains[first], first, nines), first));
+    if (anew) balls.jump(target);
+    else balls.send(target);
+    paths.redraw();
+    sums.replaceChildren(...said.map(({line}) => line));
+    verdict.replaceChildren(...outcome(one, group(), data.kinds[kind].name));
+    say(`${nines} nines. ${said.map(({text}) => text).join(" ")}`);
+  }
+
+  listSeeds();
+  show(true);
+  return {destroy() {
+    balls.destroy();
+    paths.destroy();
+    valley.destroy();
+    root.replaceChildren();
+  }};
+}
+
+/** All that is shown of a network: both chains, the fewest nines of a wrong sum (or one more than were tried), the
+ * landscape. @param {Trained} data */
+function study(data) {
+  const subject = {network: Network.from(data), probe: Float64Array.from(data.probe)};
+  const chains = [0, 1].map(first => chain(subject, first, MOST));
+  let wrongFrom = 1, land = null;
+  const isRight = first => digitsOf(chains[first], first, wrongFrom).every(([digit, right]) => digit === right);
+  while (wrongFrom <= MOST && [0, 1].every(isRight)) wrongFrom++;
+  return {chains, wrongFrom, get land() { return land ??= landscape(moves(subject)); }};
+}
+
+/** One sum as a line, top digits first, and in words. @param {[number, number][]} columns @param {number} first */
+function answer(columns, first) {
+  const nines = columns.length - 1, digits = columns.map(([digit, right]) => ({digit, wrong: digit !== right}));
+  const wrong = digits.filter(one => one.wrong).length;
+  if (!digits[nines].digit && !digits[nines].wrong) digits.pop();
+  const marks = digits.reverse().map(one => element("span", {class: one.wrong ? "bad" : null}, String(one.digit)));
+  const gap = element("span", {class: "gap"}, "…");
+  const line = element("div", {},
+    element("span", {class: first ? "carried" : "uncarried"}, `${nines > 6 ? "999…9" : "9".repeat(nines)} + ${first}`),
+    element("span", {}, "="),
+    element("span", {class: "said"}, ...(marks.length > 14 ? [...marks.slice(0, 8), gap, ...marks.slice(-4)] : marks)),
+    element("span", {class: wrong ? "bad" : "good"}, wrong ? `${wrong} wrong` : "right"));
+  return {line, text: `Plus ${first}: ${wrong ? `${wrong} digits wrong` : "right"}.`};
+}
+
+/** @param {Study} one @param {Study[]} group @param {string} name */
+function outcome(one, group, name) {
+  const lost = group.filter(({wrongFrom}) => wrongFrom <= MOST).length;
+  const here = one.land.rests.length > 1 ? "Two valleys: a carry has a place to stay, and no carry another."
+    : "One valley: both states end in the same place, and which it was is forgotten.";
+  const fate = one.wrongFrom <= MOST ? ` The first wrong sum has ${one.wrongFrom} nines.`
+    : ` No sum of up to ${MOST} nines is wrong.`;
+  return [element("strong", {}, here), fate, ` ${name[0].toUpperCase()}${name.slice(1)}: ${lost} of ${group.length} `
+    + `networks go wrong within ${MOST} nines.`];
+}
+
+/** @param {Study} one @param {number} nines @param {number} width */
+function drawPaths({chains}, nines, width) {
+  const x = linear(1, MOST, 62, width - 10), y = linear(REACH, -REACH, 8, 174), side = 0.72 * (x(2) - x(1)), marks = [];
+  for (const [value, name] of [[1, "carry"], [0, "unsure"], [-1, "no carry"]]) {
+    marks.push(rule([x(1), y(value)], [x(MOST), y(value)]), words(54, y(value) + 4, name, "end"));
+  }
+  for (const first of [0, 1]) {
+    const past = chains[first].readings.slice(0, nines);
+    const points = past.map((value, i) => /** @type {Point} */ ([x(i + 1), y(value)]));
+    const top = first ? 190 : 206;
+    marks.push(curve(points, {stroke: PAINT[first], "stroke-width": 2.5}), ball(points[nines - 1], PAINT[first]),
+               words(54, top + 9, `+ ${first}`, "end", PAINT[first]));
+    digitsOf(chains[first], first, nines).forEach(([digit, right], column) => marks.push(
+      svg("rect", {x: x(column + 1) - side / 2, y: top, width: side, height: 9, class: digit === right ? "" : "wrong",
+                   fill: digit === right ? "var(--line)" : "var(--wrong)"})));
+  }
+  for (const tick of [1, 20, 40, MOST]) marks.push(words(x(tick), 238, String(tick), "middle"));
+  return [...marks, words(48, 238, "nines", "end")];
+}
+
+/** @param {import("./drift.js").Landscape} land @param {number[]} readings @param {number} width */
+function drawValley({x: xs, height, rests}, readings, width) {
+  const x = linear(-REACH, REACH, 12, width - 12), y = linear(Math.min(...height), Math.max(...height), 190, 48);
+  const at = reading => y(between(xs, height, reading));
+  const ground = xs.map((value, i) => /** @type {Point} */ ([x(value), y(height[i])]));
+  const [left, right] = [ground[0][0], ground[ground.length - 1][0]];
+  const marks = [curve([...ground, [right, 212], [left, 212]], {stroke: "none", fill: "var(--shade)"}),
+                 curve(ground, {stroke: "var(--faint)", "stroke-width": 2})];
+  for (const rest of rests) marks.push(svg("path", {d: `M${x(rest)} ${at(rest) + 7}l5 8h-10z`, fill: "var(--faint)"}));
+  const spots = readings.map(reading => /** @type {Point} */ ([x(reading), at(reading) - 9]));
+  const together = Math.abs(spots[0][0] - spots[1][0]) < NEAR;
+  spots.forEach((spot, first) => {
+    marks.push(ball(spot, PAINT[first], 8));
+    if (!together) marks.push(words(spot[0], spot[1] - 16, NAMES[first], "middle", PAINT[first]));
+  });
+  if (together) {
+    marks.push(words((spots[0][0] + spots[1][0]) / 2, Math.min(spots[0][1], spots[1][1]) - 16, "both", "middle"));
+  }
+  for (const [value, name] of [[-1, "reads no carry"], [1, "reads carry"]]) {
+    marks.push(rule([x(value), 214], [x(value), 222]), words(x(value), 238, name, "middle"));
+  }
+  return marks;
+}

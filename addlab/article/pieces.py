@@ -1,0 +1,85 @@
+"""What the article's pieces show, as plain JSON from the shipped records: networks, verdicts, boxes.
+
+    fade      how a carry fades along nines, in networks trained in several ways       fade.js
+    phantom   a first digit that is one too large, and the column that mends it        phantom.js
+    claims    the original's claims, a dot a seed                                      claims.js
+    machine   the proved adder of 52 parameters                                        machine.js
+"""
+
+import json
+
+import addrnn
+from addlab.article.data import network
+from addlab.study import carries, proofs, start
+from addlab.study import claims as judged
+from addlab.study.experiments import CHAINS, configs, recorded
+
+HALF_TRAINED = dict(digit_len=1000, batches=150)
+
+
+def trained():
+    """{way of training: {seed: Adder}} of one layer, from random sums alone and with chains."""
+    ways = {"random sums": {}, "with chains": dict(chains=CHAINS)}
+    return {name: {run.config.seed: run.model for run in recorded(configs(range(5), layers=1, **settings)) if run.model}
+            for name, settings in ways.items()}
+
+
+def fade(kinds=None):
+    """Networks with their probes, by the way in which they were trained: `trained()`, or others like it."""
+    return {"kinds": [{"name": name, "networks": [
+        {"seed": seed, **network(model), "probe": carries.probe(model).round(6).tolist()}
+        for seed, model in models.items()]} for name, models in (kinds or trained()).items()]}
+
+
+def mended(model, a, b):
+    """Whether a column 0 + 0 in front makes a sum right: ten times both numbers, whose last digit is 0."""
+    return model.add(f"{a}0", f"{b}0") == 10 * (int(a) + int(b))
+
+
+def phantom():
+    """A half-trained network of long numbers, and the fully trained one whose shortest wrong sum is the shortest.
+
+    Both with what is known of them and is no single sum: how many of many a column 0 + 0 in front makes right.
+    """
+    half, = recorded(configs([0], **HALF_TRAINED))
+    shares = start.tested(half)
+    found = [(run, carries.shortest_wrong(run.model)["pair"]) for run in recorded(configs(range(20))) if run.model]
+    found = [(run, pair) for run, pair in found if pair]
+    full, pair = min(found, key=lambda entry: carries.digits_of(entry[1]))
+    return {"half": {"network": network(half.model), "digits": half.config.digit_len, "batches": half.config.batches,
+                     "plain": shares["as trained"], "led": shares["0 + 0 in front"]},
+            "full": {"network": network(full.model), "digits": full.config.digit_len, "seed": full.config.seed,
+                     "pair": pair, "tried": len(found),
+                     "mended": sum(mended(run.model, *pair) for run, pair in found)}}
+
+
+def claims():
+    """The verdict on each claim: what the original says, what was found, how many seeds say so, where to read on."""
+    places = chapters()
+    rows = []
+    for claim, entry in judged.entries_so_far().items():
+        seeds = entry["seeds"]
+        rows.append({"claim": claim, "says": judged.CLAIMS[claim], "verdict": entry["verdict"],
+                     "found": entry["sentence"] or entry["evidence"], "yes": seeds.count(True),
+                     "no": seeds.count(False), "open": seeds.count(None), "link": places.get(claim)})
+    return {"claims": rows}
+
+
+def chapters():
+    """{claim: the page and place where it is judged}, from what the notebooks show."""
+    places = {}
+    for path in sorted((addrnn.home() / "notebooks").glob("*.ipynb")):
+        for cell in json.loads(path.read_bytes())["cells"]:
+            for output in cell.get("outputs", []):
+                text = "".join(output.get("data", {}).get("text/markdown", ""))
+                places |= {claim: f"{path.stem}.html#{claim}" for claim in judged.CLAIMS if f"**{claim}: " in text}
+    return places
+
+
+def machine(name="rnn_52_parameters"):
+    """A proved adder of one layer of two tanh units: weights, boxes [carry][unit], which unit is the latch."""
+    certificate = proofs.certificates()[name]
+    claim = certificate.claim
+    return {**network(certificate.network()),
+            "boxes": [layers[0] for layers in claim["invariant"]], "parameters": certificate.parameters,
+            "latch": proofs.SmallAdder(certificate).latch}

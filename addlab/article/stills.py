@@ -1,0 +1,143 @@
+"""The pieces as still pictures, for where no script runs: HTML with small SVGs in the colours of the style sheet."""
+
+from html import escape
+
+import numpy as np
+
+from addlab.article import pieces
+from addlab.study import carries, proofs
+from addlab.study.experiments import configs, recorded
+from addlab.study.start import with_lead
+
+PAINT = "var(--no-carry)", "var(--carry)"
+NINES = 60
+WIDTH = 330  # of a panel, in px: two side by side, or one below the other on a phone
+
+
+def piece(question, panels, caption):
+    """A question, its panels, and what they show, in the words of the living piece."""
+    return (f'<h3 class="question">{escape(question)}</h3>\n<div class="pair">{"".join(panels)}</div>\n'
+            f'<p class="note">{escape(caption)}</p>\n')
+
+
+def panel(title, height, marks):
+    """A figure of one SVG, `height` px high, with its title above."""
+    return (f'<figure><figcaption>{escape(title)}</figcaption><svg class="still" viewBox="0 0 {WIDTH} {height}" '
+            f'role="img" aria-label="{escape(title)}" fill="none" font-size="13">{"".join(marks)}</svg></figure>')
+
+
+def words(x, y, text, anchor="middle", fill="var(--faint)"):
+    return f'<text x="{x:.4g}" y="{y:.4g}" text-anchor="{anchor}" style="fill:{fill}">{escape(str(text))}</text>'
+
+
+def line(points, paint, width=1.5):
+    d = "L".join(f"{x:.4g} {y:.4g}" for x, y in points)
+    return f'<path d="M{d}" stroke="{paint}" stroke-width="{width}"/>'
+
+
+def fade():
+    """The probe's readings along nines, a panel for each way of training, a pair of lines for each seed."""
+    panels = []
+    for name, models in pieces.trained().items():
+        across = np.linspace(62, WIDTH - 8, NINES)
+        marks = []
+        for value, label in ((1, "carry"), (0, "unsure"), (-1, "no carry")):
+            marks.append(line([(across[0], height(value)), (across[-1], height(value))], "var(--line)", 1))
+            marks.append(words(54, height(value) + 4, label, "end"))
+        marks += [words(across[nines - 1], 192, nines) for nines in (1, 20, 40, 60)]
+        for model in models.values():
+            weights = carries.probe(model)
+            for first, paint in enumerate(PAINT):
+                marks.append(line(zip(across, height(reading(model, weights, first)), strict=True), paint))
+        panels.append(panel(f"Training: {name}, {len(models)} seeds", 198, marks))
+    return piece("How long does a carry last?", panels,
+                 "What a probe reads off the state, nine after nine, of 999…9 + 1 and 999…9 + 0. Where the two lines "
+                 "of a network meet, the carry is forgotten.")
+
+
+def height(value):
+    """Where a reading of the probe stands in its panel."""
+    return 90 - 62 * value
+
+
+def reading(model, weights, first):
+    """What the probe reads along 999…9 + first."""
+    num1, num2 = np.full((1, NINES), 9), np.zeros((1, NINES), int)
+    num2[0, 0] = first
+    return (carries.flat(carries.walk(model, num1, num2)[0]) @ weights)[:, 0]
+
+
+def phantom():
+    """Which first digits a half-trained network gets wrong, without and with a column 0 + 0 in front."""
+    half, = recorded(configs([0], **pieces.HALF_TRAINED))
+    a, b = np.divmod(np.arange(100), 10)
+    pairs = a[:, None], b[:, None]
+    said = {"Nothing in front": half.model.predict(*pairs)[:, 0],
+            "0 + 0 in front": half.model.predict(*with_lead(*pairs))[:, 1]}
+    panels, counts = [], []
+    for name, digits in said.items():
+        wrong = digits != (a + b) % 10
+        counts.append(int(wrong.sum()))
+        marks = [words(10, 15 + 22 * k, k) for k in range(10)] + [words(30 + 22 * k, 238, k) for k in range(10)]
+        for these, fill in ((~wrong, "var(--shade)"), (wrong, "var(--wrong)")):
+            squares = "".join(f"M{20 + 22 * x} {22 * y}h20v20h-20z" for x, y in zip(b[these], a[these], strict=True))
+            marks.append(f'<path d="{squares}" fill="{fill}"/>')
+        panels.append(panel(f"{name}: {counts[-1]} wrong", 244, marks))
+    return piece("Where does the extra one come from?", panels,
+                 f"Which pairs of first digits a network gets wrong after {half.config.batches} batches of "
+                 f"{half.config.digit_len} digits: {counts[0]} of 100, and with a column 0 + 0 in front {counts[1]}.")
+
+
+def claims():
+    """All claims, a dot for each seed, and what was found: all that the living piece says, open."""
+    rows = []
+    for row in pieces.claims()["claims"]:
+        dots = "".join(f'<i class="seed {kind}"></i>' * row[kind] for kind in ("yes", "no", "open"))
+        more = f' <a href="{row["link"]}">How we know</a>' if row["link"] else ""
+        rows.append(f'<details open><summary><span class="says">{escape(row["says"])}</span>'
+                    f'<span class="dots">{dots}</span><span class="word">{row["verdict"]}</span></summary>'
+                    f'<p>{escape(row["found"])}{more}</p></details>')
+    return ('<h3 class="question">What did the original claim, and is it so?</h3>\n'
+            f'<div class="list">{"".join(rows)}</div>\n')
+
+
+def machine():
+    """The ten parabolas of the small adder, with its latch open and closed.
+
+    A digit's logit over v is a line. Less what all ten share, a parabola in v, it is a parabola with its top near the
+    sums that end in the digit, as in small.js.
+    """
+    small = proofs.SmallAdder(proofs.certificates()["rnn_52_parameters"])
+    latch, line_unit, digits = small.dense[:, small.latch], small.dense[:, 1 - small.latch], np.arange(10)
+    per_digit, level = np.polyfit(digits, line_unit, 1)
+    bend, tilt, base = np.polyfit(digits, small.bias - latch, 2)
+    slide, step = np.polyfit(digits, latch, 1)
+    curvature, shift = -bend, slide / bend
+    scale, origin = per_digit / (2 * curvature), tilt / (2 * curvature)
+    panels = []
+    for output, name in ((-1, "Latch open: no carry goes on"), (1, "Latch closed: a carry goes on")):
+        moved = shift * (output + 1) / 2
+        tops = (line_unit - level) / scale / (2 * curvature) + moved
+        at_zero = (small.bias + latch * output - (line_unit - level) * origin / scale
+                   - curvature * moved**2 - base - step * (output + 1))
+        marks = [line([(4, 140), (WIDTH - 4, 140)], "var(--line)", 1)]
+        for digit, top, high in zip(digits, tops, at_zero / curvature + tops**2, strict=True):
+            marks += parabola(top, high, digit, PAINT[output > 0])
+        panels.append(panel(name, 150, marks))
+    return piece("Can a network be unable to be wrong?", panels,
+                 "The adder of 52 parameters: a latch, a line, and ten parabolas over it. The one on top is the digit. "
+                 f"A carry slides all ten by {shift:.0f} places, and 300 cases prove that the right one is on top at "
+                 "every length.")
+
+
+def parabola(top, high, digit, paint, reach=2.6):
+    """A digit's parabola as a quadratic Bézier curve, `reach` places wide on both sides of its top."""
+    def x(place):
+        return 28 + 14 * place
+
+    def y(tall):
+        return 55 - 11 * tall
+
+    ends, middle = y(high - reach**2), y(high + reach**2)
+    return (f'<path d="M{x(top - reach):.4g} {ends:.4g}Q{x(top):.4g} {middle:.4g} {x(top + reach):.4g} {ends:.4g}" '
+            f'stroke="{paint}" stroke-width="1.5"/>', words(x(top), y(high) - 5, digit, fill=paint))
