@@ -10,6 +10,7 @@ import pytest
 
 import addrnn
 from addlab.inputs import Refusal
+from addlab.records import Store
 from addlab.study import claims, experiments, measures, views
 from addlab.study.experiments import EXPERIMENTS, configs, keeps_weights
 from addrnn import Config, Run
