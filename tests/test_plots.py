@@ -15,6 +15,7 @@ from addlab.study import plots
 DRAW = """
 import numpy as np
 from addlab.study import plots
+plots.use_style()
 fig, (left, right) = plots.figure("A finding", columns=2)
 plots.axis(left, "loss", "batch", "nats", log="xy", xlim=(1, 100))
 plots.curves(left, {n: [(range(1, 101), n / np.arange(1, 101))] * 3 for n in (10, 100)},
@@ -24,6 +25,11 @@ plots.dots(right, {"RNN": [1, 2, np.inf], "GRU": [3, 4, 5]}, 10, plots.CELLS)
 plots.claim(right, "never", y=1)
 plots.save(fig, "test", "how it is drawn", "what is seen")
 """
+
+
+@pytest.fixture(autouse=True)
+def style():
+    plots.use_style()
 
 
 def draw(folder, **environment):

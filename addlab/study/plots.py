@@ -22,8 +22,7 @@ from matplotlib.ticker import FixedLocator, LogLocator, NullFormatter, NullLocat
 
 from addlab import files
 
-matplotlib.rcdefaults()  # not what a user's matplotlibrc says: the same bytes everywhere
-matplotlib.rcParams |= {
+STYLE = {
     "font.family": "DejaVu Sans",  # comes with matplotlib
     "font.size": 11,
     "axes.titlesize": 11,
@@ -62,6 +61,12 @@ NAMES = {
     "cell": str,
     "seed": lambda seed: f"seed {seed}",
 }
+
+
+def use_style():
+    """Draw from here on as the report does, whatever a user's matplotlibrc says: the same bytes everywhere."""
+    matplotlib.rcdefaults()
+    matplotlib.rcParams.update(STYLE)
 
 
 def colour(kind, value):
@@ -327,6 +332,7 @@ def network(title, num1, num2, total, layers):
     return fig
 
 
+@matplotlib.rc_context(STYLE)
 def svg_bytes(fig, alt=""):
     """The figure as SVG, the same bytes for the same figure on every machine; `alt` is what it shows, in words.
 
