@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from addlab import engine, files, records
-from addlab.devices import check_room, device_name, full_precision, pick_device
+from addlab.devices import as_digits, check_room, device_name, full_precision, pick_device
 from addlab.inputs import COUNT, LEVEL, RATE, SEED, SHARE, Refusal, as_list, checked, one_of, shown, to_columns, to_int
 from addlab.progress import as_table, one_line, progress_bar
 
@@ -169,13 +169,6 @@ class Adder(nn.Module):
         return model
 
 
-def as_digits(numbers, device):
-    """Digits of any integer type, an array or a tensor, as an int64 tensor on a device."""
-    if not isinstance(numbers, torch.Tensor):
-        numbers = torch.from_numpy(np.ascontiguousarray(numbers, dtype=np.int64))
-    return numbers.to(device, torch.int64)
-
-
 # Evaluation
 
 @torch.no_grad()
@@ -231,11 +224,7 @@ class Run:
     def done(self):
         return self.diverged or len(self.loss) == self.config.batches
 
-    def __repr__(self):
-        return one_line(self)
-
-    def __str__(self):
-        return as_table(self)
+    __repr__, __str__ = one_line, as_table
 
 
 def autograd(model, num1, num2, total):
@@ -264,11 +253,7 @@ class Training:
         self.optimizer = adam(parameters, config.lr) if optimizer is None else optimizer(parameters)
         self.test_set = self.data(config.test_batch_size, config.digit_len, test_rng)
         self.run = Run(config, model=self.model, device=device_name(device),
-                       versions={"numpy": np.__version__, "data": DATA_VERSION, **self.arithmetic()})
-
-    def arithmetic(self):
-        """Whose operations the run's bits depend on."""
-        return {"engine": engine.VERSION} if engine.supports(self.model) else {"torch": torch.__version__}
+                       versions={"numpy": np.__version__, "data": DATA_VERSION, **engine.versions(self.model)})
 
     def step(self):
         """One batch: draw it, loss and gradients, update, note."""
@@ -323,16 +308,7 @@ def sweep(configs, executor=None, device=None) -> list[Run]:
 def store():
     """The records of runs: those of the user's own home, where new ones go, and the shipped ones beside them."""
     folder, *beside = (shelf / "records" / "runs" for shelf in files.shelves())
-    return records.Store(folder, restore, {"engine": engine.VERSION, "data": DATA_VERSION}, beside)
-
-
-def restore(config, facts, tensors):
-    """The Run of a record; with its model where its weights were kept."""
-    run = Run(config, **facts)
-    if tensors is not None:
-        run.model = Adder(config)
-        run.model.load_state_dict(tensors)
-    return run
+    return records.Store(folder, Run, Adder, {"engine": engine.VERSION, "data": DATA_VERSION}, beside)
 
 
 # The four experiments of the original: {value: [a Run for each seed]}, at 100 digits unless digit_len says else

@@ -4,6 +4,7 @@ import contextlib
 import os
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from addlab import engine
@@ -50,6 +51,13 @@ def memory():
     limit = read_group("memory.max").strip()
     here = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 2**63
     return min(here, int(limit)) if limit.isdecimal() else here
+
+
+def as_digits(numbers, device):
+    """Digits of any integer type, an array or a tensor, as an int64 tensor on a device."""
+    if not isinstance(numbers, torch.Tensor):
+        numbers = torch.from_numpy(np.ascontiguousarray(numbers, dtype=np.int64))
+    return numbers.to(device, torch.int64)
 
 
 @contextlib.contextmanager

@@ -142,12 +142,13 @@ def setting_of(config):
 class Store:
     """A folder of runs; what is not there is read from the folders `beside` it, which are never written.
 
-    restore(config, facts, tensors) makes a run of what its record says; tensors are None where weights are not kept.
+    run_of(config, **facts) makes a run of what its record says, model_of(config) the model that its weights are put into.
     versions: {what a run depends on: its version today}, those of "engine" and "data".
     """
 
-    def __init__(self, folder, restore, versions, beside=()):
-        self.folder, self.restore, self.versions = Path(folder).absolute(), restore, versions
+    def __init__(self, folder, run_of, model_of, versions, beside=()):
+        self.folder, self.versions = Path(folder).absolute(), versions
+        self.run_of, self.model_of = run_of, model_of
         self.beside = [Path(other).absolute() for other in beside]
         self.unfinished = self.folder / ".unfinished"
 
@@ -193,13 +194,14 @@ class Store:
         record = json.loads(read_whole(path))
         if not isinstance(record, dict) or record.get("seal") != seal_of(record):
             raise ValueError("it was damaged or edited: its seal is another's")
-        facts, tensors = facts_of(record, config, self.versions), None
+        run = self.run_of(config, **facts_of(record, config, self.versions))
         if record["keeps_weights"]:
             data = read_whole(path.with_suffix(".safetensors"))
             if digest(data) != record["weights"]:
                 raise ValueError("its weights are not those it names")
-            tensors = tensors_of(data)
-        return self.restore(config, facts, tensors)
+            run.model = self.model_of(config)
+            run.model.load_state_dict(tensors_of(data))
+        return run
 
     def weights_digest(self, config):
         """The digest of a recorded run's weights, which its record names whether they are kept or not."""

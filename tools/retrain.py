@@ -94,7 +94,7 @@ def verify(wanted, store, count):
           f"{sum(run.seconds for run in drawn) / 60:.1f} core-minutes", flush=True)
     status = 0
     with tempfile.TemporaryDirectory() as folder:
-        again = Store(folder, addrnn.restore, store.versions)
+        again = Store(folder, addrnn.Run, addrnn.Adder, store.versions)
         workers.train_all([run.config for run in drawn], again, addrnn.Training)
         for run in drawn:
             differences = compare(store, again, run.config)

@@ -20,9 +20,14 @@ from addlab.engine.threads import on_threads, one_thread
 from addlab.inputs import Refusal
 
 __all__ = ["CELLS", "VERSION", "Adam", "draw", "gates", "gradients", "kernel", "logits", "one_thread", "predict",
-           "prepare", "served", "states", "supports"]
+           "prepare", "served", "states", "supports", "versions"]
 
 CELLS = {name: getattr(torch.nn, name) for name in cells.CELLS}  # {name: torch's class}
+
+
+def versions(model):
+    """{whose operations the bits of a model's training depend on: the version}."""
+    return {"engine": VERSION} if supports(model) else {"torch": torch.__version__}
 
 
 def gates(cell):

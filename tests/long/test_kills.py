@@ -83,7 +83,7 @@ def test_kills_at_any_moment_leave_the_records_of_an_undisturbed_sweep(home):
     done = 0
     for attempt in itertools.count():
         done += kill_until_finished(home / str(attempt), KILLS - done)
-        store = Store(home / str(attempt) / "records" / "runs", addrnn.restore, {})
+        store = Store(home / str(attempt) / "records" / "runs", addrnn.Run, addrnn.Adder, {})
         assert all(same(store.read(run.config), run) for run in undisturbed)
         assert_clean(store, FOUR)
         if done >= KILLS:
