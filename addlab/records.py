@@ -142,7 +142,7 @@ def setting_of(config):
 class Store:
     """A folder of runs; what is not there is read from the folders `beside` it, which are never written.
 
-    run_of(config, **facts) makes a run of what its record says, model_of(config) the model that its weights are put into.
+    run_of(config, **facts) makes a run of what its record says, model_of(config) the model that its weights go into.
     versions: {what a run depends on: its version today}, those of "engine" and "data".
     """
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 import addrnn
+from addlab.inputs import to_digits
 
 SMALL = addrnn.Config(digit_len=5, batches=30, eval_every=10, batch_size=20, test_batch_size=50)
 
@@ -60,7 +61,7 @@ def test_trained_model_adds_ints_and_strings(trained):
 def test_add_says_what_forward_says_with_one_leading_position(trained):
     a, b = 987654321, 12345
     num = np.zeros((2, 1, 10), dtype=int)
-    num[0, 0, :9], num[1, 0, :5] = addrnn.to_digits(a), addrnn.to_digits(b)
+    num[0, 0, :9], num[1, 0, :5] = to_digits(a), to_digits(b)
     digits = trained(*num).argmax(2)[0].tolist()
     assert trained.add(a, b) == int("".join(map(str, digits[::-1])))
 

@@ -93,7 +93,7 @@ def test_a_model_that_saw_its_batches_once_shows_no_gap_and_one_that_learned_the
     assert abs(gap) < 4 * error
     rng = addrnn.streams(config.seed)[1]
     batches = [sample(50, 3, rng) for _ in range(30)][-20:]
-    adam = addrnn.parameters.Adam(run.model.parameters(), 3e-3)
+    adam = engine.Adam(run.model.parameters(), 3e-3)
     for _ in range(20):
         for batch in batches:
             engine.gradients(run.model, *batch)

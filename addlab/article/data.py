@@ -5,6 +5,7 @@ import base64
 import numpy as np
 
 import addrnn
+from addlab import files
 
 RANDOM_SUMS = 10_000
 
@@ -19,7 +20,7 @@ def network(model):
 
 def shipped(name):
     """The model of a shipped file of weights, named from records/ on."""
-    return addrnn.Adder.load(addrnn.home() / "records" / f"{name}.safetensors")
+    return addrnn.Adder.load(files.found(f"records/{name}.safetensors"))
 
 
 def beat(model=None):

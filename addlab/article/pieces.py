@@ -8,7 +8,7 @@
 
 import json
 
-import addrnn
+from addlab import files
 from addlab.article.data import network
 from addlab.study import carries, proofs, start
 from addlab.study import claims as judged
@@ -68,7 +68,7 @@ def claims():
 def chapters():
     """{claim: the page and place where it is judged}, from what the notebooks show."""
     places = {}
-    for path in sorted((addrnn.home() / "notebooks").glob("*.ipynb")):
+    for path in sorted((files.CHECKOUT / "notebooks").glob("*.ipynb")):
         for cell in json.loads(path.read_bytes())["cells"]:
             for output in cell.get("outputs", []):
                 text = "".join(output.get("data", {}).get("text/markdown", ""))

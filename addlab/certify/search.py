@@ -22,8 +22,9 @@ import numpy as np
 from flint import fmpz
 
 from addlab import engine, files
+from addlab.inputs import to_text
 from addlab.records import tensor_bytes
-from addrnn import carry_add, to_text
+from addrnn import carry_add
 
 DIGITS = np.stack(np.divmod(np.arange(100), 10))  # [2, 100]: the two digits of each pair
 NINES = np.flatnonzero(DIGITS.sum(axis=0) == 9)

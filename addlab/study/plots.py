@@ -299,15 +299,16 @@ def note(ax, text, x, y, ha="left", va="center", colour=INK):
     ax.annotate(text, (x, y), ha=ha, va=va, fontsize=9.5, color=colour, path_effects=HALO)
 
 
-def network(title, num1, num2, total, layers):
+def network(title, num1, num2, total, layers, back=False):
     """A figure of the network at work on one sum, unrolled: a column of boxes for each step, the first on the right.
 
-    num1, num2, total: digits, least significant first.
+    num1, num2, total: digits, least significant first. With `back`, the arrows are those of the error on its way back.
     """
     fig, ax = figure(title, height=1.5 + 0.55 * (layers + 3))
     rows = ["digits", "embed_layer", *(f"rnn, layer {layer + 1}" for layer in range(layers)), "dense", "it says"]
     carry = (np.asarray(total) - num1 - num2) % 10
-    arrow = {"arrowstyle": "-|>", "color": INK, "linewidth": 1.1, "shrinkA": 0, "shrinkB": 0}
+    arrow = {"arrowstyle": "<|-" if back else "-|>", "color": WRONG if back else INK, "linewidth": 1.1, "shrinkA": 0,
+             "shrinkB": 0}
     for step, digits in enumerate(zip(num1, num2, total, strict=True)):
         x = -step
         for y, row in enumerate(rows):
@@ -322,8 +323,9 @@ def network(title, num1, num2, total, layers):
         if step + 1 < len(total):  # the state goes on to the next column
             for layer in range(layers):
                 ax.annotate("", (x - 0.72, layer + 2), (x - 0.28, layer + 2), arrowprops=arrow)
-            ax.annotate(f"{carry[step + 1]}", (x - 0.5, 2.1), ha="center", va="bottom", fontsize=12,
-                        color=CARRY if carry[step + 1] else NO_CARRY, fontweight="bold")
+            mark = "U" if back else f"{carry[step + 1]}"
+            ax.annotate(mark, (x - 0.5, 2.1), ha="center", va="bottom", fontsize=12, fontweight="bold",
+                        color=WRONG if back else CARRY if carry[step + 1] else NO_CARRY)
     for y, row in enumerate(rows):
         ax.annotate(row, (0.55, y), ha="left", va="center", fontsize=10, color="#555555")
     ax.annotate("← next step", (-0.5, -0.55), ha="center", va="center", fontsize=9.5, color="#555555", style="italic")

@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from addlab import engine
+from addlab.inputs import to_digits, to_text
 from addlab.study.plots import INK, RIGHT, WRONG
-from addrnn import carry_add, to_digits, to_text
+from addrnn import carry_add
 
 LONGEST = 24                       # digits that still can be read side by side
 WIDTH, LABELS, HEIGHT = 36, 128, 206  # of a column, of the names of the rows left of them, of a network
