@@ -6,7 +6,7 @@ import torch
 
 import addrnn
 from addlab import engine
-from addlab.study import carries, dissect, start
+from addlab.study import carries, dissect, start, views
 from addrnn import Adder, Config, Run, carry_add, sample
 from tests.test_carries import handmade
 
@@ -82,6 +82,39 @@ def test_runs_with_a_remedy_are_read_from_their_records(home, monkeypatch):
     run, = start.runs("tenth", **settings)
     assert run.config == TINY and run.loss == start.train(TINY, "tenth")["loss"] and len(run.first_column) == 6
     assert start.runs("lead", **settings) == start.runs("tenth", **settings | {"layers": 1}) == []
+
+
+# Groups of runs
+
+def test_what_has_no_record_is_trained_once_for_the_longest_of_the_batches(home):
+    """Not for each of them: of 1000, 500 and 300 batches the shorter runs are the beginning of the longest."""
+    settings = dict(cell="RNN", batch_size=5, test_batch_size=5, hidden=4, embedding=2, layers=1)
+    addrnn.sweep([Config(digit_len=3, seed=0, batches=4, **settings)])
+    found = views.groups_of("digit_len", [3, 4], [0, 1], train=True, batches=(8, 4, 2), **settings)
+    assert {n: [(run.config.seed, run.config.batches) for run in runs] for n, runs in found.items()} == {
+        3: [(0, 4), (1, 8)], 4: [(0, 8), (1, 8)]}
+    assert len(list((home / "records" / "runs").glob("*/*.json"))) == 4
+    said = views.seeds_behind("digit_len", found).data
+    assert said == ("Runs behind this: 3 digits: 1 seed of 8 batches and 1 seed of 4 batches; "
+                    "4 digits: 2 seeds of 8 batches.")
+    assert views.groups_of("digit_len", [3, 4], [0, 1], batches=(8, 4, 2), **settings).keys() == {3, 4}
+
+
+def test_a_run_that_is_the_beginning_of_another_is_not_counted_twice(home):
+    tiny = dict(digit_len=3, batch_size=5, test_batch_size=5, hidden=4, embedding=2, layers=1)
+    addrnn.sweep([Config(seed=seed, batches=batches, **tiny) for seed, batches in ((0, 4), (0, 8), (1, 4))])
+    assert views.recorded_runs() == 2
+
+
+def test_shares_are_spanned_by_whole_per_cent():
+    assert [views.span(shares) for shares in ([0.726, 0.95], [1.0], [])] == ["72 % to 95 %", "100 %", "-"]
+
+
+def test_a_lead_of_zeros_is_the_lead_that_is_tested():
+    run = Run(Config(digit_len=5), model=Scripted())
+    assert views.led_by(run, 0, 0) == start.tested(run)["0 + 0 in front"] == 1.0
+    adder = Run(Config(digit_len=5), model=handmade())
+    assert [views.led_by(adder, digit, 9 - digit, 50) for digit in range(10)] == [1.0] * 10
 
 
 # Finished models
