@@ -136,13 +136,16 @@ class Adder(nn.Module):
         engine.draw(self, streams(config.seed)[0])
 
     @engine.served  # the kernels compute what this says, in a model that has it unchanged
-    def forward(self, num1, num2) -> torch.Tensor:
-        """Logits [count, digits, 10] of each digit of num1 + num2, both [count, digits]."""
+    def forward(self, num1, num2, noise=None) -> torch.Tensor:
+        """Logits [count, digits, 10] of each digit of num1 + num2, both [count, digits].
+
+        noise: what is added to the state after each column, for the next one alone; as `engine.draw_noise` shapes it.
+        """
         first = self.embed_layer(as_digits(num1, self.dense.weight.device))
         second = self.embed_layer(as_digits(num2, self.dense.weight.device))
         pairs = torch.cat((first, second), dim=2)    # [count, digits, 2 embedding]
         with full_precision():
-            states, _ = self.rnn(pairs.transpose(0, 1))  # [digits, count, hidden], from h0 = 0
+            states = states_of(self.rnn, pairs.transpose(0, 1), noise)  # [digits, count, hidden]
         return self.dense(states).transpose(0, 1)    # [count, digits, 10]
 
     def predict(self, num1, num2) -> np.ndarray:
@@ -167,6 +170,19 @@ class Adder(nn.Module):
         model = cls(Config(**settings))
         model.load_state_dict(tensors)
         return model
+
+
+def states_of(rnn, inputs, noise):
+    """The top layer's state after each column of inputs [digits, count, size], from h0 = 0."""
+    if noise is None:
+        return rnn(inputs)[0]
+    states, state = [], None
+    for column, shift in zip(inputs, noise.transpose(0, 1), strict=True):  # [layers, digits, count, hidden]
+        top, state = rnn(column[None], state)
+        states.append(top[0])
+        is_pair = isinstance(state, tuple)  # an LSTM's h and c, which stand one behind the other in the noise
+        state = tuple(part + half for part, half in zip(state, shift.chunk(2))) if is_pair else state + shift
+    return torch.stack(states)
 
 
 # Evaluation
@@ -227,12 +243,13 @@ class Run:
     __repr__, __str__ = one_line, as_table
 
 
-def autograd(model, num1, num2, total):
+def autograd(model, num1, num2, total, noise=None):
     """Torch's gradients, left in the parameters; returns (loss, share of sums wholly right)."""
     device = next(model.parameters()).device
     total = as_digits(total, device)
     with full_precision():
-        logits = model(as_digits(num1, device), as_digits(num2, device))
+        noisy = () if noise is None else (torch.as_tensor(noise, device=device),)
+        logits = model(as_digits(num1, device), as_digits(num2, device), *noisy)
         loss = nn.functional.cross_entropy(logits.flatten(0, 1), total.flatten())
         model.zero_grad()
         loss.backward()
@@ -261,7 +278,9 @@ class Training:
         begin = time.perf_counter()
         batch = self.data(config.batch_size, config.digit_len, self.rng)
         gradients = engine.gradients if engine.supports(self.model) else autograd  # the same, to rounding
-        loss, accuracy = gradients(self.model, *batch)
+        shape = self.noise_rng, self.model, *batch[0].shape
+        noise = engine.draw_noise(*shape, config.noise) if config.noise else None
+        loss, accuracy = gradients(self.model, *batch, noise)
         run.loss.append(loss)
         run.batch_accuracy.append(accuracy)
         run.diverged = not loss < DIVERGED  # so that nan has, too

@@ -1,9 +1,8 @@
 """The engine: exact gradients, the same bits with any number of threads and on every processor."""
 
 import copy
-import functools
+import math
 import os
-import pickle
 import subprocess
 import sys
 import textwrap
@@ -16,7 +15,6 @@ from conftest import ROOT
 from hypothesis import example, given, settings
 from numba import njit
 from torch import nn
-from torch.nn.utils import parametrizations, prune
 
 import addrnn
 from addlab import engine
@@ -121,132 +119,72 @@ def test_states_are_those_that_torch_goes_through(cell):
         assert np.abs(np.array(found)[..., column, :] - exact.detach().numpy()).max() < 1e-5
 
 
-# Which models are served
+# Noise on the state
 
-class Renamed(Adder):
-    """A subclass that computes the same."""
-
-
-class Silent(Adder):
-    def forward(self, num1, num2):
-        return 0 * super().forward(num1, num2)
+STEPS = {"RNN": torch.rnn_tanh_cell, "LSTM": torch.lstm_cell, "GRU": torch.gru_cell}
 
 
-class Doubled(nn.Linear):
-    def forward(self, x):
-        return 2 * super().forward(x)
+def loss_with_noise(model, num1, num2, total, noise):
+    """The cross-entropy by torch, a cell at a time: a column reads the state before with noise, a layer without."""
+    below = torch.cat([model.embed_layer(torch.as_tensor(n)) for n in (num1, num2)], dim=2)
+    layers, lstm = model.rnn.num_layers, model.config.cell == "LSTM"
+    for layer in range(layers):
+        weights = [getattr(model.rnn, f"{name}_l{layer}") for name in
+                   ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]
+        h, c, shown = *torch.zeros(2, len(num1), model.rnn.hidden_size, dtype=torch.float64), []
+        for t in range(num1.shape[1]):
+            after = STEPS[model.config.cell](below[:, t], (h, c) if lstm else h, *weights)
+            after, c = after if lstm else (after, c)
+            shown.append(after)
+            h = after + noise[layer, t]
+            c = c + noise[layers + layer, t] if lstm else c
+        below = torch.stack(shown, dim=1)
+    return nn.functional.cross_entropy(model.dense(below).flatten(0, 1), torch.as_tensor(total).flatten())
 
 
-def changed(change, **settings):
-    model = adder(**{"layers": 2, "hidden": 20} | settings)
-    change(model)
-    return model
+@settings(max_examples=25)
+@given(cell=CELLS, layers=st.integers(1, 2), hidden=SIZES, count=st.integers(1, 30), columns=st.integers(1, 50),
+       kept_bytes=st.sampled_from([1, 2**30]), seed=st.integers(0, 99))
+@example(cell="LSTM", layers=2, hidden=20, count=13, columns=41, kept_bytes=1, seed=0)
+@example(cell="GRU", layers=2, hidden=20, count=13, columns=41, kept_bytes=1, seed=0)
+@example(cell="RNN", layers=2, hidden=20, count=13, columns=90, kept_bytes=1, seed=0)
+def test_gradients_with_noise_equal_autograd_in_float64(cell, layers, hidden, count, columns, kept_bytes, seed):
+    model, rng = adder(cell=cell, layers=layers, hidden=hidden, seed=seed), np.random.default_rng(seed)
+    batch, noise = list(digits(rng, count, columns)), engine.draw_noise(rng, model, count, columns, 0.7)
+    loss, _ = engine.gradients(model, *batch, noise, kept_bytes=kept_bytes)
+    ours = [p.grad.double() for p in model.parameters()]
+    model.double().zero_grad()
+    exact = loss_with_noise(model, *batch, torch.as_tensor(noise, dtype=torch.float64))
+    exact.backward()
+    assert abs(loss - exact.item()) < 1e-5
+    largest = max(p.grad.abs().max() for p in model.parameters())
+    for mine, p in zip(ours, model.parameters(), strict=True):
+        assert (mine - p.grad).abs().max() <= 2e-5 * p.grad.abs().max() + 5e-7 * largest
 
 
-def double_rnn(model):
-    class Own(nn.RNN):
-        def forward(self, *arguments):
-            states, last = super().forward(*arguments)
-            return 2 * states, last
-    model.rnn = Own(64, 20, 2)
+def test_noise_of_zeros_changes_no_bit_and_another_shape_is_refused():
+    for cell in ("RNN", "LSTM", "GRU"):
+        model, batch = adder(cell=cell, layers=2, hidden=20), list(digits(np.random.default_rng(0), 14, 60))
+        noise = engine.draw_noise(np.random.default_rng(0), model, 14, 60, 0.0)
+        assert noise.shape == ((4 if cell == "LSTM" else 2), 60, 14, 20) and not noise.any()
+        assert gradients(model, *batch, noise) == gradients(model, *batch)
+        with pytest.raises(ValueError, match=r"^noise: got shape \(.*\), allowed is \(.*\)$"):
+            engine.gradients(model, *batch, noise[:, 1:])
 
 
-OTHERS = {
-    "another forward": lambda: Silent(Config(layers=1)),
-    "no adder": lambda: nn.Linear(2, 2),
-    "no model": lambda: None,
-    "another layer": lambda: changed(lambda m: setattr(m, "dense", Doubled(20, 10))),
-    "another cell": lambda: changed(double_rnn),
-    "ReLU": lambda: changed(lambda m: setattr(m, "rnn", nn.RNN(64, 20, 2, nonlinearity="relu"))),
-    "both directions": lambda: changed(lambda m: setattr(m, "rnn", nn.GRU(64, 10, 2, bidirectional=True))),
-    "batch first": lambda: changed(lambda m: setattr(m, "rnn", nn.LSTM(64, 20, 2, batch_first=True))),
-    "projection": lambda: changed(lambda m: setattr(m, "rnn", nn.LSTM(64, 30, 2, proj_size=20))),
-    "no biases": lambda: changed(lambda m: setattr(m, "rnn", nn.RNN(64, 20, 2, bias=False))),
-    "dropout": lambda: changed(lambda m: setattr(m.rnn, "dropout", 0.5)),
-    "no bias": lambda: changed(lambda m: setattr(m, "dense", nn.Linear(20, 10, bias=False))),
-    "eleven outputs": lambda: changed(lambda m: setattr(m, "dense", nn.Linear(20, 11))),
-    "another width": lambda: changed(lambda m: setattr(m, "dense", nn.Linear(21, 10))),
-    "eleven digits": lambda: changed(lambda m: setattr(m, "embed_layer", nn.Embedding(11, 32))),
-    "padding": lambda: changed(lambda m: setattr(m, "embed_layer", nn.Embedding(10, 32, padding_idx=0))),
-    "a largest norm": lambda: changed(lambda m: setattr(m, "embed_layer", nn.Embedding(10, 32, max_norm=0.1))),
-    "no dense layer": lambda: changed(lambda m: setattr(m, "dense", None)),
-    "a parameter more": lambda: changed(lambda m: setattr(m, "scale", nn.Parameter(torch.ones(1)))),
-    "a layer more": lambda: changed(lambda m: setattr(m, "more", nn.Linear(2, 2))),
-    "a hook": lambda: changed(lambda m: m.rnn.register_forward_hook(lambda *_: None)),
-    "a hook before": lambda: changed(lambda m: m.register_forward_pre_hook(lambda *_: None)),
-    "a hook of gradients": lambda: changed(lambda m: m.dense.weight.register_hook(lambda g: 2 * g)),
-    "a forward of its own": lambda: changed(lambda m: setattr(m.dense, "forward", torch.tanh)),
-    "pruned": lambda: changed(lambda m: prune.l1_unstructured(m.rnn, "weight_hh_l0", 0.5)),
-    "weight norm": lambda: changed(lambda m: parametrizations.weight_norm(m.dense)),
-    "tied weights": lambda: changed(lambda m: setattr(m.rnn, "weight_hh_l1", m.rnn.weight_hh_l0)),
-    "double": lambda: adder().double(),
-    "half": lambda: adder().half(),
-    "no memory": lambda: adder().to("meta"),
-    "one column of a matrix": lambda: changed(lambda m: setattr(m.dense.weight, "data", torch.ones(20, 10).T)),
-}
-
-
-@pytest.mark.parametrize("other", OTHERS)
-def test_what_is_no_plain_adder_is_not_served(other):
-    model, two = OTHERS[other](), np.zeros((2, 3), np.int64)
-    assert not engine.supports(model)
-    for refused in (engine.predict, engine.logits, engine.states, functools.partial(engine.gradients, total=two)):
-        with pytest.raises(ValueError, match=r"^model: got [^\n]+, allowed is what addlab.engine.supports$"):
-            refused(model, num1=two, num2=two)
-
-
-def test_a_hook_of_all_modules_is_seen():
-    with_hook = nn.modules.module.register_module_forward_hook(lambda *_: None)
-    try:
-        assert not engine.supports(adder())
-    finally:
-        with_hook.remove()
-    assert engine.supports(adder())
-
-
-@pytest.mark.parametrize("plain", [
-    lambda: Renamed(Config()), lambda: adder(cell="LSTM", layers=4, hidden=3), lambda: copy.deepcopy(adder()),
-    lambda: pickle.loads(pickle.dumps(adder(cell="GRU"))), lambda: changed(lambda m: m.dense.requires_grad_(False)),
-    lambda: changed(lambda m: setattr(m.rnn, "dropout", 0.5)).eval(), lambda: torch.nn.Module.train(adder())])
-def test_a_plain_adder_is_served(plain):
-    model, batch = plain(), list(digits(np.random.default_rng(0), 4, 6))
-    assert engine.supports(model)
-    exact = model(*batch[:2]).argmax(2).numpy()
-    assert (engine.predict(model, *batch[:2]) == exact).all()
-
-
-def test_what_is_frozen_is_left_alone():
-    model, twin, batch = adder(layers=2), adder(layers=2), list(digits(np.random.default_rng(0), 20, 6))
-    frozen = [model.embed_layer.weight, model.rnn.bias_hh_l1]
-    for p in frozen:
-        p.requires_grad_(False)
-    before = [p.clone() for p in frozen]
-    adam, other = (engine.Adam(m.parameters(), 0.1) for m in (model, twin))
-    for m, optimizer in ((model, adam), (twin, other)):
-        engine.gradients(m, *batch)
-        optimizer.step()
-    assert all(p.grad is None and p.equal(old) for p, old in zip(frozen, before, strict=True))
-    free = [(p, q) for p, q in zip(model.parameters(), twin.parameters(), strict=True) if p.requires_grad]
-    assert len(free) == 9 and all(p.equal(q) for p, q in free)
-
-
-@pytest.mark.parametrize("go_on", [
-    lambda model, adam: copy.deepcopy((model, adam)), lambda model, adam: pickle.loads(pickle.dumps((model, adam))),
-    lambda model, adam: (model.load_state_dict(copy.deepcopy(model.state_dict()), assign=True), (model, adam))[1]])
-def test_a_model_that_was_copied_or_loaded_is_the_one_that_learns(go_on):
-    batches = [list(digits(np.random.default_rng(i), 20, 6)) for i in range(6)]
-
-    def learned(between):
-        model = adder(layers=1)
-        adam = engine.Adam(model.parameters, 0.01)
-        for i, batch in enumerate(batches):
-            if i == 3:
-                model, adam = between(model, adam)
-            engine.gradients(model, *batch)
-            adam.step()
-        return b"".join(p.detach().numpy().tobytes() for p in model.parameters())
-
-    assert learned(go_on) == learned(lambda *both: both)
+def test_noise_is_normal_and_of_one_stream():
+    model = adder(layers=2)
+    noise = engine.draw_noise(np.random.default_rng(0), model, 200, 50, 2.0) / 2
+    assert noise.dtype == np.float32 and noise.size == 1_280_000
+    assert (noise == engine.draw_noise(np.random.default_rng(0), model, 200, 50, 1.0)).all()
+    limits, ordered = np.linspace(-4.5, 4.5, 19), np.sort(noise, axis=None)
+    exact = np.array([0.5 * math.erfc(-limit / math.sqrt(2)) for limit in limits])
+    shares = np.searchsorted(ordered, limits) / noise.size
+    assert (np.abs(shares - exact) < 4 * np.sqrt(exact * (1 - exact) / noise.size) + 1e-6).all()
+    flat = noise.ravel()
+    for distance in (1, 16, 17, 32, 64):
+        for one, other in ((flat[:-distance], flat[distance:]), (flat[:-distance] ** 2, flat[distance:] ** 2)):
+            assert abs(np.corrcoef(one, other)[0, 1]) < 4 / math.sqrt(noise.size)
 
 
 # The same bits
@@ -285,6 +223,10 @@ DIGEST = textwrap.dedent("""
         logits, _ = engine.logits(run.model, *addrnn.sample(20, 50, addrnn.streams(7)[2])[:2])
         facts = repr((run.loss, run.batch_accuracy, run.accuracy)).encode()
         print(hashlib.sha256(weights + logits.tobytes() + facts).hexdigest())
+    noise = engine.draw_noise(addrnn.streams(8)[2], run.model, 29, 7, 1.0)
+    engine.gradients(run.model, *addrnn.sample(29, 6, addrnn.streams(8)[1]), noise)
+    gradients = b"".join(p.grad.numpy().tobytes() for p in run.model.parameters())
+    print(hashlib.sha256(noise.tobytes() + gradients).hexdigest())
 """)
 TARGETS = {
     "AVX2": {"NUMBA_CPU_NAME": "haswell",
@@ -305,10 +247,11 @@ def test_30_batches_of_each_cell_have_the_same_bits_compiled_for_other_processor
     assert child(DIGEST, NUMBA_CACHE_DIR=str(tmp_path), **TARGETS[target]) == child(DIGEST)
 
 
-EVERYWHERE = [  # RNN, LSTM, GRU
+EVERYWHERE = [  # RNN, LSTM, GRU; a batch with noise
     "c6bdd66aded9062374ff218384defa2c15bb1b49ff8dc5b4bac4939542de0da0",
     "f9dcffff4cf8d5966862181f31ee78ff75cb274893390a772c2ce437135f5851",
     "9a34fe34a3973d11c82d9b39ecc592e853f013c386fe0cf7cdbd6d7f5970c7d0",
+    "161a7630f7a9c9e4c7a987936df749b0985f3e9c66cf73005c6ffa478db44926",
 ]
 
 
@@ -372,6 +315,16 @@ def test_what_is_not_a_number_stays_so():
 def test_tiny_gradients_are_flushed_before_they_become_denormal():
     x = np.array([2.0**-101, -(2.0**-101), 2.0**-99, -(2.0**-99), 1e-44, 1, 0, -5] * 2, np.float32)
     assert function_values(lanes.flush, x)[:8].tolist() == [0, 0, 2.0**-99, -(2.0**-99), 0, 1, 0, -5]
+
+
+def test_sin_cos_and_log_are_good_to_the_last_digits():
+    x = floats(2.0**-30, math.pi / 4)
+    for function, exact in ((functions.sin, np.sin), (functions.cos, np.cos)):
+        assert (np.abs(function_values(function, x) - exact(x.astype(float))) < 2e-7 * exact(x.astype(float))).all()
+    x = np.concatenate((floats(2.0**-30, 0.9), floats(1.1, 2.0**30)))
+    assert (np.abs(function_values(functions.log, x) - np.log(x.astype(float))) < 2e-7 * np.abs(np.log(x))).all()
+    near = floats(0.9, 1.1)
+    assert np.abs(function_values(functions.log, near) - np.log(near.astype(float))).max() < 2e-8
 
 
 @settings(max_examples=30)

@@ -11,16 +11,17 @@ import numpy as np
 import torch
 
 from addlab.engine import bptt, cells
-from addlab.engine.bptt import KEPT, ROWS, VERSION, prepare
+from addlab.engine.bptt import KEPT, VERSION, prepare
 from addlab.engine.compiling import Kernel as kernel
+from addlab.engine.forward import ROWS
 from addlab.engine.layout import join, layout_of
-from addlab.engine.parameters import Adam, draw
+from addlab.engine.parameters import Adam, draw, draw_noise
 from addlab.engine.support import named, refusal, served, sizes
 from addlab.engine.threads import on_threads, one_thread
 from addlab.inputs import Refusal
 
-__all__ = ["CELLS", "VERSION", "Adam", "draw", "gates", "gradients", "kernel", "logits", "one_thread", "predict",
-           "prepare", "served", "states", "supports", "versions"]
+__all__ = ["CELLS", "VERSION", "Adam", "draw", "draw_noise", "gates", "gradients", "kernel", "logits", "one_thread",
+           "predict", "prepare", "served", "states", "supports", "versions"]
 
 CELLS = {name: getattr(torch.nn, name) for name in cells.CELLS}  # {name: torch's class}
 
@@ -32,7 +33,7 @@ def versions(model):
 
 def gates(cell):
     """How many hidden x hidden blocks the weights of a cell have, by its name."""
-    return len(cells.INPUT_BLOCKS[cells.CELLS[cell]])
+    return len(cells.CELLS[cell].inputs)
 
 
 def supports(model):
@@ -44,12 +45,13 @@ def supports(model):
     return not refusal(model)
 
 
-def gradients(model, num1, num2, total, *, kept_bytes=KEPT):
+def gradients(model, num1, num2, total, noise=None, *, kept_bytes=KEPT):
     """Mean cross-entropy a digit, and the share of sums with every digit right; overwrites every parameter's .grad.
 
     num1, num2, total: integers from 0 to 9, [count, digits]. A parameter that requires no gradient is left alone.
-    `kept_bytes` bounds what a thread keeps of the states; it changes no bit. Raises ValueError for other digits, and
-    for a model that is not served.
+    noise, float32 as `draw_noise` shapes it, is added to the state after each column before the next one reads it; the
+    layer above and the dense layer read it as it is. `kept_bytes` bounds what a thread keeps of the states; it changes
+    no bit. Raises ValueError for other digits or noise, and for a model that is not served.
     """
     net, layout = net_of(model)
     num1, num2, total = digit_arrays(num1, num2, total)
@@ -57,8 +59,8 @@ def gradients(model, num1, num2, total, *, kept_bytes=KEPT):
     tiles, chunk = -(-count // ROWS), bptt.chunk_of(layout.shape)
     sums, losses, right = np.empty((tiles, layout.length), np.float32), np.zeros(tiles), np.zeros(tiles, np.int64)
     kept = min(bptt.kept_columns(layout.shape, kept_bytes), -(-columns // chunk) * chunk)
-    on_threads(bptt.train, tiles, layout.shape, net, num1, num2, total, chunk, kept, sums, losses, right,
-               bptt.IDENTITY)
+    on_threads(bptt.train, tiles, layout.shape, net, num1, num2, total, noise_array(noise, layout, num1.shape), chunk,
+               kept, sums, losses, right, bptt.IDENTITY)
     gradient, at = torch.from_numpy(join(layout.shape, net, sums)[layout.sources]), 0
     for p in named(model).values():
         if p.requires_grad:
@@ -90,7 +92,7 @@ def walk(model, num1, num2, state=None, wanted=None):
     """{"digits": …, "after": the state}, and "logits" or "states" where they are wanted."""
     net, layout = net_of(model)
     num1, num2 = digit_arrays(num1, num2)
-    kept = layout.shape.layers * (2 if layout.shape.cell == cells.LSTM else 1)
+    kept = layout.shape.layers * layout.shape.states
     rooms = {"logits": (*num1.shape, 10), "states": (kept, *num1.shape, layout.units)}
     found = {name: np.empty(size if name == wanted else (0,) * len(size), np.float32) for name, size in rooms.items()}
     found |= {"digits": np.empty(num1.shape, np.int64), "after": np.zeros((kept, len(num1), layout.units), np.float32)}
@@ -113,6 +115,20 @@ def net_of(model):
     prepare()
     layout = layout_of(*sizes(model))
     return layout.net([p.detach().numpy().reshape(-1) for p in named(model).values()]), layout
+
+
+def noise_array(noise, layout, digits):
+    """Noise as the kernels read it, units padded to whole lanes: flat, empty for None. Raises ValueError."""
+    if noise is None:
+        return bptt.NO_NOISE
+    count, columns = digits
+    shape = layout.shape.layers * layout.shape.states, columns, count, layout.units
+    noise = np.asarray(noise, np.float32)
+    if noise.shape != shape:
+        raise Refusal(f"noise: got shape {noise.shape}, allowed is {shape}")
+    if padding := layout.shape.hidden - layout.units:
+        noise = np.pad(noise, [(0, 0)] * 3 + [(0, padding)])
+    return np.ascontiguousarray(noise).reshape(-1)
 
 
 def digit_arrays(*arrays):

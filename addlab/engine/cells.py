@@ -7,6 +7,8 @@ one column back. `hidden` is in whole lanes. z, h and the like are pointers.
 σ' = σ (1 - σ) and tanh' = 1 - tanh²; gradients below 2**-100 are taken as 0.
 """
 
+from typing import NamedTuple
+
 from numba import njit
 
 from addlab.engine.compiling import OPTIONS
@@ -107,11 +109,22 @@ def gru_backward(z, h, h_next, c, c_next, dh, dh_before, dc, dz, rows, hidden):
             store(dh_before, to, load(dh_before, to) + flush(kept))
 
 
+class Cell(NamedTuple):
+    """What the rest of the engine knows of a cell."""
+
+    number: int
+    mode: str      # torch's word for what the module named after the cell computes
+    blocks: int    # of pre-activations in z
+    reach: int     # of them, the first get something from the input, the last from the state
+    inputs: tuple  # where torch's gates of the input weights stand in z
+    states: int    # 1: h; 2: h and c
+    keeps_z: bool  # whether the walk back needs z; if not, z lies where h' will
+
+
 RNN, LSTM, GRU = range(3)
-CELLS = {"RNN": RNN, "LSTM": LSTM, "GRU": GRU}
-BLOCKS = (1, 4, 4)  # of pre-activations in z
-REACH = (1, 4, 3)   # of them, the first get something from the input, the last from the state
-INPUT_BLOCKS = ((0,), (0, 1, 2, 3), (1, 2, 0))  # where torch's gates of the input weights stand in z
+CELLS = {"RNN": Cell(RNN, "RNN_TANH", blocks=1, reach=1, inputs=(0,), states=1, keeps_z=False),
+         "LSTM": Cell(LSTM, "LSTM", blocks=4, reach=4, inputs=(0, 1, 2, 3), states=2, keeps_z=True),
+         "GRU": Cell(GRU, "GRU", blocks=4, reach=3, inputs=(1, 2, 0), states=1, keeps_z=True)}
 
 
 @njit(**OPTIONS)

@@ -1,4 +1,4 @@
-"""tanh, σ, e**x and log(1 + x) of sixteen floats, by polynomials: the system's own differ from machine to machine."""
+"""tanh, σ, e**x, logarithms, sin and cos of sixteen floats, by polynomials: the system's own differ by machine."""
 
 import numpy as np
 from llvmlite import ir
@@ -79,11 +79,9 @@ logarithm = polynomial(7.0376836292e-2, -1.1514610310e-1, 1.1676998740e-1, -1.24
 
 
 @njit(**OPTIONS)
-def log1p(x):
-    """log(1 + x) for finite x from 0 on (Cephes' polynomial for the logarithm), to a few units in the last place."""
+def log(y):
+    """The natural logarithm of finite normal numbers above 0 (Cephes' polynomial), to a few units in the last place."""
     one = fill(1.0)
-    y = one + x
-    lost = x - (y - one)  # what rounding 1 + x took away
     n = exponent(y)
     fraction = y * power_of_two(fill(0.0) - n) - one  # from 0 to 1
     high = fill(0.41421356)
@@ -93,4 +91,31 @@ def log1p(x):
     tail = logarithm(fraction) * (square * fraction)
     tail = fma(n, fill(-2.12194440e-4), tail)
     tail = fma(fill(-0.5), square, tail) + fraction
-    return fma(n, fill(0.693359375), tail) + lost / y
+    return fma(n, fill(0.693359375), tail)
+
+
+@njit(**OPTIONS)
+def log1p(x):
+    """log(1 + x) for finite x from 0 on, to a few units in the last place."""
+    one = fill(1.0)
+    y = one + x
+    lost = x - (y - one)  # what rounding 1 + x took away
+    return log(y) + lost / y
+
+
+sine = polynomial(-1.9515295891e-4, 8.3321608736e-3, -1.6666654611e-1)
+cosine = polynomial(2.443315711809948e-5, -1.388731625493765e-3, 4.166664568298827e-2)
+
+
+@njit(**OPTIONS)
+def sin(x):
+    """sin x for |x| up to π/4 (Cephes' polynomial), to a few units in the last place."""
+    square = x * x
+    return fma(sine(square) * square, x, x)
+
+
+@njit(**OPTIONS)
+def cos(x):
+    """cos x for |x| up to π/4, likewise."""
+    square = x * x
+    return fma(cosine(square), square * square, fma(fill(-0.5), square, fill(1.0)))

@@ -238,3 +238,34 @@ def exponent(typing, x):
         bits = builder.lshr(builder.bitcast(arguments[0], INTEGERS), integers([23] * WIDTH))
         return builder.sitofp(builder.sub(bits, integers([127] * WIDTH)), VECTOR)
     return lanes(lanes), generate
+
+
+@intrinsic
+def root(typing, x):
+    """The square root, which IEEE 754 rounds alike everywhere."""
+    def generate(context, builder, signature, arguments):
+        return call(builder, "sqrt", *arguments)
+    return lanes(lanes), generate
+
+
+@intrinsic
+def high_bits(typing, x):
+    """The upper 24 of each lane's 32 bits, as a whole number."""
+    def generate(context, builder, signature, arguments):
+        bits = builder.lshr(builder.bitcast(arguments[0], INTEGERS), integers([8] * WIDTH))
+        return builder.sitofp(bits, VECTOR)
+    return lanes(lanes), generate
+
+
+def _select_bit(bit):
+    """`then` in lanes whose bit of this number is 1, else `otherwise`."""
+    @intrinsic
+    def select(typing, x, then, otherwise):
+        def generate(context, builder, signature, arguments):
+            bits = builder.and_(builder.bitcast(arguments[0], INTEGERS), integers([1 << bit] * WIDTH))
+            return builder.select(builder.icmp_signed("!=", bits, integers([0] * WIDTH)), *arguments[1:])
+        return lanes(lanes, lanes, lanes), generate
+    return select
+
+
+select_bit_0, select_bit_1 = _select_bit(0), _select_bit(1)

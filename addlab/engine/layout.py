@@ -25,6 +25,8 @@ class Shape(NamedTuple):
     width: int
     reached: int
     free: int  # width - reached: where in z that begins which the state reaches
+    states: int  # 2 with a cell state, else 1
+    keeps_z: bool
 
 
 class Net(NamedTuple):
@@ -50,13 +52,20 @@ def whole(count):
     return -(-count // WIDTH) * WIDTH
 
 
+def shape_of(cell, layers, units, digit_size):
+    """The Shape of a network of that cell, by its name."""
+    facts, hidden = cells.CELLS[cell], whole(units)
+    width, reached = facts.blocks * hidden, facts.reach * hidden
+    return Shape(facts.number, layers, hidden, whole(digit_size), width, reached, width - reached, facts.states,
+                 facts.keeps_z)
+
+
 class Layout:
     """Where each parameter stands in the arrays of a Net, and where its gradient comes from, as tables of positions."""
 
     def __init__(self, cell, layers, units, digit_size):
-        hidden, embedding = whole(units), whole(digit_size)
-        width, reached = cells.BLOCKS[cell] * hidden, cells.REACH[cell] * hidden
-        self.shape = Shape(cell, layers, hidden, embedding, width, reached, width - reached)
+        facts, self.shape = cells.CELLS[cell], shape_of(cell, layers, units, digit_size)
+        hidden, embedding, reached = self.shape.hidden, self.shape.embedding, self.shape.reached
         self.units = units
         parameters = shapes(cell, layers, units, digit_size)
         size = sum(map(math.prod, parameters.values()))
@@ -79,15 +88,15 @@ class Layout:
         for name, dimensions in parameters.items():
             names[name] = np.arange(at, at + math.prod(dimensions)).reshape(dimensions)
             at += names[name].size
-        inputs, states = cells.INPUT_BLOCKS[cell], range(cells.REACH[cell])
+        inputs, states = facts.inputs, range(facts.reach)
         shifted = [self.shape.free // hidden + block for block in states]
         w_in, w, b_in, b = ([names[f"rnn.{part}_l{k}"] for k in range(layers)]
                             for part in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"))
-        first_t = [by_block(half, inputs, cells.REACH[cell], embedding)
+        first_t = [by_block(half, inputs, facts.reach, embedding)
                    for half in (w_in[0][:, :digit_size], w_in[0][:, digit_size:])]
-        into_t = [np.full((reached, hidden), zero), *(by_block(m, inputs, cells.REACH[cell], hidden) for m in w_in[1:])]
-        own_t = [by_block(m, states, cells.REACH[cell], hidden) for m in w]
-        biases = [[by_block(v[:, None], blocks, cells.BLOCKS[cell], 1)[:, 0] for v in vectors]
+        into_t = [np.full((reached, hidden), zero), *(by_block(m, inputs, facts.reach, hidden) for m in w_in[1:])]
+        own_t = [by_block(m, states, facts.reach, hidden) for m in w]
+        biases = [[by_block(v[:, None], blocks, facts.blocks, 1)[:, 0] for v in vectors]
                   for vectors, blocks in ((b_in, inputs), (b, shifted))]
         first_t, into_t, own_t, biases = map(np.array, (first_t, into_t, own_t, biases))
         dense_t = padded(names["dense.weight"], 10, hidden)
@@ -104,9 +113,11 @@ class Layout:
         self.packed = np.concatenate([a.ravel() for a in self.arrays])
         # Gradients stand as `gradient_places` says; the table's are those of layer 0's biases, too.
         self.sources = np.zeros(size, np.int64)
-        _, *starts, self.length = gradient_places(self.shape)
-        for start, array in zip(starts, (biases[0], biases[1], turned(own_t), turned(into_t), dense, dense_bias,
-                                         turned(first_t), self.arrays[0]), strict=True):
+        places = gradient_places(self.shape)
+        self.length = places.length
+        for start, array in ((places.bias, biases[0]), (places.bias, biases[1]), (places.own, turned(own_t)),
+                             (places.into, turned(into_t)), (places.dense, dense), (places.dense_bias, dense_bias),
+                             (places.first, turned(first_t)), (places.embedding, self.arrays[0])):
             used = array.ravel() < size
             self.sources[array.ravel()[used]] = start + np.flatnonzero(used)
 
@@ -125,18 +136,31 @@ layout_of = functools.lru_cache(maxsize=16)(Layout)  # one for all models of the
 PADDING = np.array([0, -1e30], np.float32)
 
 
+class Places(NamedTuple):
+    """Where in a tile's sums the gradients begin; those of first and embedding stand behind what tiles sum."""
+
+    table: int
+    bias: int
+    own: int
+    into: int
+    dense: int
+    dense_bias: int
+    first: int
+    embedding: int
+    length: int  # of it all
+
+
 @njit(**OPTIONS)
 def gradient_places(shape):
-    """Where in a tile's sums begin the gradients of table, bias (twice the same place), own, into, dense, its bias, and
-    behind what tiles sum, of first and embedding; and the length of it all."""
+    matrices = shape.layers * shape.hidden * shape.reached
     bias = 100 * shape.width
     own = bias + shape.layers * shape.width
-    into = own + shape.layers * shape.hidden * shape.reached
-    dense = into + shape.layers * shape.hidden * shape.reached
+    into = own + matrices
+    dense = into + matrices
     dense_bias = dense + shape.hidden * WIDTH
     first = dense_bias + WIDTH
     embedding = first + 2 * shape.embedding * shape.reached
-    return 0, bias, bias, own, into, dense, dense_bias, first, embedding, embedding + 10 * shape.embedding
+    return Places(0, bias, own, into, dense, dense_bias, first, embedding, embedding + 10 * shape.embedding)
 
 
 @Kernel
@@ -159,19 +183,19 @@ def fill_table(shape, net):
 def join(shape, net, sums):
     """The sum of all tiles' gradients, those of the table carried on to biases, input weights and embedding."""
     width, reached, embedding = shape.width, shape.reached, shape.embedding
-    _, bias_at, _, _, _, _, _, first_at, embedding_at, length = gradient_places(shape)
-    joined, shares, nothing = zeros(length), zeros(2 * 10 * reached), zeros(reached)
+    places = gradient_places(shape)
+    joined, shares, nothing = zeros(places.length), zeros(2 * 10 * reached), zeros(reached)
     for tile in range(len(sums)):
-        add(address(sums[tile], 0), address(joined, 0), first_at)
+        add(address(sums[tile], 0), address(joined, 0), places.first)
     for pair in range(100):
         gradient = address(joined, pair * width)
         add(gradient, address(shares, pair // 10 * reached), reached)
         add(gradient, address(shares, (10 + pair % 10) * reached), reached)
-        add(gradient, address(joined, bias_at), width)
-    digits = address(joined, embedding_at)
+        add(gradient, address(joined, places.bias), width)
+    digits = address(joined, places.embedding)
     for number in range(2):
         share, first = address(shares, number * 10 * reached), number * embedding * reached
-        multiply(address(joined, first_at + first), reached, address(nothing, 0), 0, address(net.embedding, 0), 1,
+        multiply(address(joined, places.first + first), reached, address(nothing, 0), 0, address(net.embedding, 0), 1,
                  embedding, share, reached, embedding, reached, 10)
         multiply(digits, embedding, digits, embedding, share, reached, 1, address(net.first_t, first), embedding, 10,
                  embedding, reached)

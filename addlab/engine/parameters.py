@@ -1,11 +1,25 @@
-"""The first weights of a run and Adam's updates, with the same bits on every processor."""
+"""The first weights of a run, noise and Adam's updates, with the same bits on every processor."""
 
 import math
 
 import numpy as np
 import torch
 
+from addlab.engine import cells
 from addlab.engine.compiling import Kernel
+from addlab.engine.functions import cos, log, sin
+from addlab.engine.lanes import (
+    WIDTH,
+    address,
+    fill,
+    high_bits,
+    load,
+    maximum,
+    root,
+    select_bit_0,
+    select_bit_1,
+    store,
+)
 
 
 def draw(model, rng):
@@ -41,6 +55,38 @@ def logarithm(x):
     for k in range(23, 0, -2):
         total = total * square + 1 / k
     return exponent * 0.6931471805599453 + (2 * ratio * total - 0.2876820724517809)
+
+
+def draw_noise(rng, model, count, columns, std):
+    """Normal numbers of a standard deviation for `gradients(…, noise)`, from a NumPy Generator.
+
+    float32 [layers, columns, count, hidden], for an LSTM twice the layers: of h, then of c. None is beyond 5.8
+    standard deviations, where one in a hundred million should be.
+    """
+    states = cells.CELLS[type(model.rnn).__name__].states * model.rnn.num_layers
+    shape = states, columns, count, model.rnn.hidden_size
+    size = math.prod(shape)
+    bits = rng.integers(0, 2**32, -(-size // (2 * WIDTH)) * 2 * WIDTH, np.uint32)
+    numbers = np.empty(len(bits), np.float32)
+    to_normal(bits.view(np.float32), numbers, np.float32(std))
+    return numbers[:size].reshape(shape)
+
+
+@Kernel
+def to_normal(bits, numbers, std):
+    """Random bits to normal numbers by Box and Muller's method, in lanes: the polar one would cost more than a batch.
+
+    A vector of bits gives the radius, the next one the angle: 24 bits within a quarter around 0, two for which quarter.
+    """
+    for i in range(0, len(bits), 2 * WIDTH):
+        first, second = load(address(bits, i), 0), load(address(bits, i + WIDTH), 0)
+        uniform = fill(1.0) - high_bits(first) * fill(2.0**-24)  # from 2**-24 to 1
+        radius = root(maximum(log(uniform) * fill(-2.0), fill(0.0))) * fill(std)
+        angle = (high_bits(second) * fill(2.0**-23) - fill(1.0)) * fill(0.7853981633974483)
+        x, y = cos(angle) * radius, sin(angle) * radius
+        x = select_bit_0(second, fill(0.0) - x, x)
+        store(address(numbers, i), 0, select_bit_1(second, y, x))
+        store(address(numbers, i + WIDTH), 0, select_bit_1(second, x, y))
 
 
 @Kernel

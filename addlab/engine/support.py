@@ -9,7 +9,7 @@ from torch.nn.modules.module import _has_any_global_hook
 from addlab.engine import cells
 
 FORWARDS = set()
-CELLS = {getattr(nn, name): cell for name, cell in cells.CELLS.items()}
+CELLS = {getattr(nn, name): name for name in cells.CELLS}
 PARTS = {"embed_layer": {nn.Embedding}, "rnn": set(CELLS), "dense": {nn.Linear}}
 OPTIONS = {  # beyond the class; sizes are free
     "embed_layer": dict(num_embeddings=10, padding_idx=None, max_norm=None, scale_grad_by_freq=False, sparse=False),
@@ -30,7 +30,7 @@ def served(forward):
 @functools.cache
 def shapes(cell, layers, hidden, embedding):
     """{name: shape} of all parameters of an adder, in torch's order."""
-    rows, found = len(cells.INPUT_BLOCKS[cell]) * hidden, {"embed_layer.weight": (10, embedding)}
+    rows, found = len(cells.CELLS[cell].inputs) * hidden, {"embed_layer.weight": (10, embedding)}
     for k in range(layers):
         found |= {f"rnn.weight_ih_l{k}": (rows, hidden if k else 2 * embedding), f"rnn.weight_hh_l{k}": (rows, hidden),
                   f"rnn.bias_ih_l{k}": (rows,), f"rnn.bias_hh_l{k}": (rows,)}
@@ -38,7 +38,7 @@ def shapes(cell, layers, hidden, embedding):
 
 
 def sizes(model):
-    """(cell, layers, hidden, embedding) of a model that is served."""
+    """(cell's name, layers, hidden, embedding) of a model that is served."""
     return CELLS[type(model.rnn)], model.rnn.num_layers, model.rnn.hidden_size, model.embed_layer.embedding_dim
 
 
@@ -70,8 +70,8 @@ def refusal(model):
         if hooked(part):
             return f"{name} with a hook"
     rnn = parts["rnn"]
-    if rnn.mode == "RNN_RELU":
-        return "rnn with nonlinearity=relu"
+    if rnn.mode != cells.CELLS[CELLS[type(rnn)]].mode:
+        return f"rnn of mode {rnn.mode}"
     if rnn.dropout and rnn.training:
         return f"rnn with dropout={rnn.dropout} in training mode"
     parameters, wanted = named(model), shapes(*sizes(model))
