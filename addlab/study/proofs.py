@@ -249,6 +249,29 @@ def adders_table(rows):
     return claims.table(["cell", "layers", "seeds proved", "least lead of the right digit"], table)
 
 
+def bits_table(rows, found):
+    """One row for each format of the weights: the least lead of each adder, a dash where no proof was found."""
+    names = list(dict.fromkeys(row["certificate"] for row in rows))
+    sizes = [found[name].claim for name in names]
+    table = {}
+    for row in rows:
+        lead = "–" if row["margin"] is None else f"{row['margin']:.1f}"
+        table.setdefault(f"{row['weights']}, {row['bits']} bits", {})[row["certificate"]] = lead
+    head = ["weights", *(f"{claim['cell']}, {claim['layers']} × {claim['hidden']} units" for claim in sizes)]
+    return claims.table(head, [[weights, *(leads.get(name, "") for name in names)] for weights, leads in table.items()])
+
+
+def fewest_bits(rows, found):
+    """The proved adder whose weights take the fewest bits in all, in a sentence."""
+    def whole(row):
+        return found[row["certificate"]].parameters * row["bits"]
+
+    least = min((row for row in rows if row["margin"] is not None), key=whole)
+    parameters = found[least["certificate"]].parameters
+    return Markdown(f"In bits, the smallest adder proved here is `{least['certificate']}` in {least['weights']}: "
+                    f"{parameters:,} numbers of {least['bits']} bits each, {whole(least):,} bits in all.")
+
+
 def verdicts_table(found):
     """One row for each certificate: what the checker says of it."""
     rows = []
