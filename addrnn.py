@@ -180,8 +180,10 @@ def states_of(rnn, inputs, noise):
     for column, shift in zip(inputs, noise.transpose(0, 1), strict=True):  # [layers, digits, count, hidden]
         top, state = rnn(column[None], state)
         states.append(top[0])
-        is_pair = isinstance(state, tuple)  # an LSTM's h and c, which stand one behind the other in the noise
-        state = tuple(part + half for part, half in zip(state, shift.chunk(2))) if is_pair else state + shift
+        if isinstance(state, tuple):  # an LSTM's h and c, which stand one behind the other in the noise
+            state = state[0] + shift[: len(state[0])], state[1] + shift[len(state[0]) :]
+        else:
+            state = state + shift
     return torch.stack(states)
 
 

@@ -21,6 +21,7 @@ from addlab.certify import boxes, checker, machines, proof, training
 from addlab.certify.__main__ import main
 from addlab.engine import functions
 from addrnn import Adder, Config
+from tools import proofs
 
 ROOT = Path(__file__).resolve().parent.parent
 PROOFS = ROOT / "records" / "proofs"
@@ -101,7 +102,7 @@ def test_committed_certificates_hold(name, capsys):
 def test_every_kind_of_network_is_committed():
     claims = [certify.Certificate.load(PROOFS / name) for name in PROVED]
     kinds = {(c.claim["cell"], c.claim["layers"]) for c in claims}
-    assert kinds >= {("RNN", 1), ("RNN", 2), ("RNN", 3), ("GRU", 1), ("LSTM", 1)}
+    assert kinds >= {("RNN", 1), ("RNN", 2), ("RNN", 3), ("GRU", 1), ("GRU", 2), ("LSTM", 1), ("LSTM", 2)}
     assert min(c.parameters for c in claims) == 52
 
 
@@ -243,6 +244,28 @@ def test_starts_side_by_side_train_as_each_does_alone():
     alone = training.train_starts([certify.Network(certify.ADDITION, hidden=2, embedding=1, seed=1)], steps=5)
     for name, tensor in alone[0].state_dict().items():
         assert torch.allclose(together[1].state_dict()[name], tensor, atol=1e-5)
+
+
+# Studies
+
+@pytest.mark.parametrize("weights", proofs.BITS)
+def test_a_shortened_weight_is_one_of_as_many_as_its_bits_can_say(weights):
+    """And the nearest of them, or as near as the format's own step."""
+    tensor = torch.linspace(-3.3, 3.3, 100_001)
+    short = proofs.shortened(tensor, weights)
+    assert len(short.unique()) <= min(2 ** proofs.BITS[weights], len(tensor))
+    steps = short.unique().double().diff()
+    assert (short - tensor).abs().max() <= steps.max() / 2 + 1e-6
+    assert (proofs.shortened(short, weights) == short).all()
+    assert not proofs.shortened(torch.zeros(3), weights).any()
+
+
+@pytest.mark.parametrize("weights", ["INT8", "FP8 E4M3"])
+def test_the_recorded_lead_of_shortened_weights_is_what_the_certifier_finds(weights):
+    rows = json.loads((ROOT / "records" / "studies" / "bits.json").read_text())
+    recorded = [row for row in rows if (row["certificate"], row["weights"]) == ("rnn_1layer_seed0", weights)]
+    again = proofs.run_bits("rnn_1layer_seed0", weights)
+    assert [row["margin"] for row in recorded] == [row["margin"] for row in again]
 
 
 # Soundness, by sampling

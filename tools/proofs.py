@@ -13,6 +13,7 @@ if __name__ == "__main__":
 
 # isort: split
 import json
+import math
 import sys
 import time
 
@@ -23,6 +24,7 @@ import addrnn
 from addlab import files
 from addlab.certify import (
     ADDITION,
+    Certificate,
     Network,
     certify,
     from_step,
@@ -196,7 +198,42 @@ def latch(model):
     return round(float(sums[at] + values[at] / (values[at] - values[at + 1]) * (sums[at + 1] - sums[at])), 2)
 
 
-PARTS = [starts, adders, data_then_boxes, other_machines, machines]
+# How many bits a weight needs
+
+BITS = {"float32": 32, "bfloat16": 16, "FP8 E4M3": 8, "INT12": 12, "INT10": 10, "INT8": 8, "INT6": 6, "INT4": 4}
+SHORTENED = ("rnn_1layer_seed0", "rnn_3layer_seed0", "gru_1layer_seed0", "lstm_1layer_seed0", "rnn_52_parameters")
+
+
+def bits():
+    """Certified adders whose weights are rounded to fewer bits, with no further training: which are still proved?"""
+    study("bits", [dict(certificate=name, weights=weights) for weights in BITS for name in SHORTENED], run_bits)
+
+
+def run_bits(certificate, weights):
+    begin = time.process_time()
+    network = Certificate.load(PROOFS / certificate).network()
+    network.load_state_dict({name: shortened(tensor, weights) for name, tensor in network.state_dict().items()})
+    return [dict(bits=BITS[weights]) | outcome(certify(network), begin)]
+
+
+def shortened(tensor, weights):
+    """A tensor rounded to what a format holds, as float32.
+
+    INT8 and its like are whole numbers on both sides of 0 times a power of two, one for each tensor, the smallest that
+    does; FP8 E4M3, whose largest is 448, has such a power, too.
+    """
+    if weights == "float32":
+        return tensor
+    if weights == "bfloat16":
+        return tensor.bfloat16().float()
+    largest = 448 if weights == "FP8 E4M3" else 2 ** (BITS[weights] - 1) - 1
+    scale = 2.0 ** math.ceil(math.log2(max(tensor.abs().max().item(), 2.0**-99) / largest))
+    if weights == "FP8 E4M3":
+        return (tensor / scale).to(torch.float8_e4m3fn).float() * scale
+    return (tensor / scale).round() * scale
+
+
+PARTS = [starts, adders, data_then_boxes, other_machines, machines, bits]
 
 
 def main(wanted):

@@ -134,15 +134,21 @@ def check_sum(machine, base, factors, carries):
             total += factor * digit
         require(total == case.output + base * carries[case.target],
                 f"meaning: the machine is wrong in {case.origin}, column {column}")
-    terms = []
-    for factor, name in zip(factors, "xyzabcdefghijklmnopq", strict=False):
-        terms.append({1: name, -1: f"-{name}"}.get(factor, f"{factor}*{name}"))
-    does = f"computes {' + '.join(terms)} of numbers of every length in base {base}".replace("+ -", "- ")
     if base == 10 and factors == [1, 1]:
         does = "adds decimal numbers of every length"
+    else:
+        does = f"computes {formula_of(factors)} of numbers of every length in base {base}"
     zeros = columns_until_no_carry(machine, carries)
     exact = "" if zeros is None else f", exact with {zeros} column{'s' * (zeros != 1)} of zeros at the end"
     return f"{does}, modulo {base}^columns{exact}"
+
+
+def formula_of(factors):
+    """[1, -1] is x - y, [7] is 7*x."""
+    terms = []
+    for factor, name in zip(factors, "xyzabcdefghijklmnopq", strict=False):
+        terms.append({1: name, -1: f"-{name}"}.get(factor, f"{factor}*{name}"))
+    return " + ".join(terms).replace("+ -", "- ")
 
 
 def columns_until_no_carry(machine, carries):

@@ -1,4 +1,4 @@
-"""Notebook 07: its certificates and studies, read from records/proofs/, and its figures."""
+"""Notebook 07: its certificates and studies, read from records/proofs and records/studies, and its figures."""
 
 import json
 
@@ -14,33 +14,39 @@ from addlab.certify.proof import contraction, margins
 from addlab.study import claims, measures, plots
 
 PAINTS = plots.NO_CARRY, plots.CARRY
-CHAIN = 400  # columns of the chains in the study "bases"
 STARTS = {  # how the notebook calls the variants of the study "starts"
     "52 parameters": "52 parameters", "48 parameters": "48 (digits share weights)",
     "no curriculum": "52, all sums from the beginning", "no hard predecessors": "52, no hard columns before",
 }
 
 
-def folder():
-    return files.found("records/proofs")
-
-
 def certificates():
     """{name: Certificate} of all that are recorded."""
-    names = sorted(path.stem for path in folder().glob("*.json") if path.with_suffix(".safetensors").exists())
-    return {name: Certificate.load(folder() / name) for name in names}
+    paths = sorted(files.found("records/proofs").glob("*.json"))
+    return {path.stem: Certificate.load(path.with_suffix("")) for path in paths}
 
 
 def study(name):
     """The runs of a study, a list of dicts; none where it has no record."""
-    path = folder() / f"{name}.json"
+    path = files.found(f"records/studies/{name}.json")
     return json.loads(path.read_text()) if path.exists() else []
 
 
 def kind_of(certificate):
     """Cell, layers, units and parameters of a certificate's network, for a table."""
-    claim = certificate.claim
-    return [claim["cell"], claim["layers"], claim["hidden"], f"{certificate.parameters:,}"]
+    claim, tied = certificate.claim, certificate.parameters - free_parameters(certificate)
+    note = f" ({certificate.parameters - tied:,} free)" if tied else ""
+    return [claim["cell"], claim["layers"], claim["hidden"], f"{certificate.parameters:,}{note}"]
+
+
+def free_parameters(certificate):
+    """How many numbers a network has where one layer's inputs share their weights and its second bias is 0."""
+    claim, count = certificate.claim, certificate.parameters
+    tensors = certificate.network().state_dict()
+    first, *others = tensors["rnn.weight_ih_l0"].split(claim["embedding"], 1)
+    if claim["layers"] == 1 and not tensors["rnn.bias_hh_l0"].any() and all(map(first.equal, others)):
+        count -= first.numel() * len(others) + len(tensors["rnn.bias_hh_l0"])
+    return count
 
 
 def proved(rows):
@@ -85,11 +91,11 @@ def boxes_figure(certificate, name):
         above = boxes[carry, y, 0] > boxes[1 - carry, y, 0]  # away from the other box, where no arrow is
         plots.note(axes[0], words, *(corner + size * [0.5, 1.1 if above else -0.1]), ha="center",
                    va="bottom" if above else "top", colour=PAINTS[carry])
-        plots.axis(axes[1 + carry], f"What arrives in “{words}”", f"entry {x} of u")
+        plots.axis(axes[1 + carry], f"What arrives in “{words}”", "entry of u, furthest apart")
         axes[1 + carry].margins(0.12)
     axes[0].margins(0.22)
-    plots.axis(axes[0], "Both boxes, 200 steps", f"entry {x} of u", f"entry {y} of u")
-    return plots.save(fig, name, "Of the directions in which the boxes extend, the two in which they lie furthest "
+    plots.axis(axes[0], "Both boxes, 200 steps", "entry of u, furthest apart", "another entry of u")
+    return plots.save(fig, name, f"u has {boxes.shape[1]} entries; shown are the two in which the boxes lie furthest "
                       "apart. A line goes from a place in each box to the middle of where that column leads. A frame "
                       "goes around all that arrives there from anywhere in a box, in the colour of that box.")
 
@@ -231,47 +237,6 @@ def machines_figure(rows, name):
     return plots.save(fig, name, "Seeds proved, of those trained: one layer of tanh units, 1000 batches on its boxes.")
 
 
-def bases_figure(rows, name):
-    """How many columns a carry survives in networks that learned from random sums in a base."""
-    bases, layers = (sorted({row[key] for row in rows}) for key in ("base", "layers"))
-    plain = [(row["base"], min(row["carry"], row["no_carry"]) == CHAIN) for row in rows if not row["chains"]]
-    learned = [base for base in bases if all(survives for of, survives in plain if of == base)]
-    title = (f"Up to base {max(learned)} a carry is learned from random sums; in base {max(bases)} it is faked"
-             if learned and max(learned) < max(bases) else "How far a carry goes that was learned from random sums")
-    fig, axes = plots.figure(title, columns=2, height=3.4, sharey=True)
-    for ax, chains in zip(axes, (0.0, 0.5), strict=True):
-        for k, depth in enumerate(layers):
-            for j, base in enumerate(bases):
-                lengths = [min(row["carry"], row["no_carry"]) for row in rows
-                           if (row["base"], row["layers"], row["chains"]) == (base, depth, chains)]
-                seeds_apart = np.linspace(-0.08, 0.08, max(2, len(lengths)))[: len(lengths)]
-                ax.plot(j + (k - 1) * 0.27 + seeds_apart, np.maximum(lengths, 1), "o^s"[k % 3], markersize=5,
-                        color=plots.colour("layers", depth), markeredgewidth=0,
-                        label=plots.name("layers", depth) if not j else None)
-        ax.set_xticks(range(len(bases)), bases)
-        words = "random sums only" if not chains else "half of the sums with chains"
-        plots.axis(ax, words, "base", "columns survived" * (ax is axes[0]), log="y", ylim=(0.8, 600))
-    axes[1].legend(frameon=False, fontsize=9)
-    return plots.save(fig, name, "One mark a seed, side by side: the columns, of 400, that both a carry and no carry "
-                      "cross without a wrong digit. Every network was trained for 500 batches of 40 digits.")
-
-
-def alone_table(short, long):
-    """One row for each base: how many networks of one layer are proved that learned from random sums alone.
-
-    short, long: the studies "bases" and "data_alone", of 500 and of 2000 batches.
-    """
-    rows = [row | dict(hidden=64, batches=500) for row in short if row["layers"] == 1 and not row["chains"]]
-    rows += [row | dict(batches=2000) for row in long if row["layers"] == 1]
-    kinds = sorted({(row["batches"], -row["hidden"]) for row in rows})
-    table = []
-    for base in sorted({row["base"] for row in rows}):
-        cells = [[row for row in rows if (row["base"], row["batches"], -row["hidden"]) == (base, *kind)]
-                 for kind in kinds]
-        table.append([base, *(proved(cell) if cell else "–" for cell in cells)])
-    return claims.table(["base", *(f"{-hidden} units, {batches} batches" for batches, hidden in kinds)], table)
-
-
 def adders_table(rows):
     """One row for each kind of adder: how many seeds are proved, and their margins."""
     kinds = {}
@@ -284,12 +249,36 @@ def adders_table(rows):
     return claims.table(["cell", "layers", "seeds proved", "least lead of the right digit"], table)
 
 
+def bits_table(rows, found):
+    """One row for each format of the weights: the least lead of each adder, a dash where no proof was found."""
+    names = list(dict.fromkeys(row["certificate"] for row in rows))
+    sizes = [found[name].claim for name in names]
+    table = {}
+    for row in rows:
+        lead = "–" if row["margin"] is None else f"{row['margin']:.1f}"
+        table.setdefault(f"{row['weights']}, {row['bits']} bits", {})[row["certificate"]] = lead
+    head = ["weights", *(f"{claim['cell']}, {claim['layers']} × {claim['hidden']} units" for claim in sizes)]
+    return claims.table(head, [[weights, *(leads.get(name, "") for name in names)] for weights, leads in table.items()])
+
+
+def fewest_bits(rows, found):
+    """The proved adder whose weights take the fewest bits in all, in a sentence."""
+    def whole(row):
+        return found[row["certificate"]].parameters * row["bits"]
+
+    least = min((row for row in rows if row["margin"] is not None), key=whole)
+    parameters = found[least["certificate"]].parameters
+    return Markdown(f"In bits, the smallest adder proved here is `{least['certificate']}` in {least['weights']}: "
+                    f"{parameters:,} numbers of {least['bits']} bits each, {whole(least):,} bits in all.")
+
+
 def verdicts_table(found):
     """One row for each certificate: what the checker says of it."""
     rows = []
     for name, certificate in found.items():
         verdict = certificate.check()
-        rows.append([f"`{name}`", verdict.does, *kind_of(certificate), f"{np.floor(verdict.margin * 100) / 100:.2f}"])
+        does, least = verdict.does.split(", modulo")[0], np.floor(verdict.margin * 100) / 100
+        rows.append([f"`{name}`", does, *kind_of(certificate), f"{least:.2f}"])
     head = ["certificate", "proved: this network …", "cell", "layers", "units", "parameters", "least lead"]
     return claims.table(head, rows)
 
@@ -302,17 +291,16 @@ def verdict(claim, weights):
         return f"rejected: {problem}"
 
 
-def conclusion(found, starts, of_data, wrong, digits):
-    """What notebook 07 ends with, in numbers. of_data: all runs that learned from random sums alone."""
-    adders = [c for c in found.values() if c.claim["machine"]["meaning"] == ADDITION.meaning]
+def conclusion(found, starts, wrong, digits):
+    """What notebook 07 ends with, in numbers."""
+    meanings = [certificate.claim["machine"]["meaning"] or {} for certificate in found.values()]
+    decimal = meanings.count(ADDITION.meaning)
+    adders = sum(set(meaning.get("factors", [0])) == {1} for meaning in meanings)
     least = min(found.values(), key=lambda c: c.parameters)
     plain = [row for row in starts if row["variant"] == "52 parameters"]
-    passed = [row for row in of_data if row["margin"] is not None]
-    where = " or ".join(map(str, sorted({row["base"] for row in passed})))
     return (f"A trained network of {least.parameters} parameters adds any two decimal numbers of any length. That is a "
             "theorem about the weights in this repository, proved in 300 cases and by induction, rounding included; "
-            f"{proved(plain)} random starts end in one. {len(adders)} adders are proved here, of all three cells, and "
-            f"{len(found) - len(adders)} machines that do something else. Of {len(of_data)} networks that learned from "
-            f"random sums alone, in bases from 2 to 10, {len(passed)} are proved"
-            + f", all in base {where}" * bool(where) + f". On {digits:,} digits of worst cases, the smallest made "
-            f"{wrong} mistakes.")
+            f"{proved(plain)} random starts end in one. Proved here are {decimal} networks that add two decimal "
+            f"numbers, of all three cells, {adders - decimal} that add in other bases or more numbers, and "
+            f"{len(found) - adders} other machines. On {digits:,} digits of worst cases, the smallest made {wrong} "
+            "mistakes.")
