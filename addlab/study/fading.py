@@ -128,17 +128,18 @@ def train(config, base, rate):
 
 def plan():
     """[(config, base, rate)], most telling first; one seed after the other."""
-    found = []
-    for seeds in ([0], [1], [2], [3, 4], range(5, 10)):
-        def each(base, rate, seeds=seeds, layers=(3, 1), batches=4000, **settings):
-            return [(config, base, rate) for config in configs(seeds, layers=layers, batches=batches, **settings)]
+    def each(seeds, base, rate, layers=(3, 1), batches=4000, **settings):
+        return [(config, base, rate) for config in configs(seeds, layers=layers, batches=batches, **settings)]
 
-        found += each(10, 0.1, layers=1, batches=16000 if seeds[0] < 2 else 4000)
-        found += [*each(10, 0.1, layers=3), *each(10, 0.5), *each(2, 0.1), *each(2, 0.5)]
-        if seeds[0] < 5:
-            found += [*each(10, 0.1, layers=1, cell=("GRU", "LSTM")), *each(10, 0.1, layers=2)]
-            found += [*each(10, 0.2), *each(10, 0.3), *each(2, 0.2), *each(2, 0.3)]
-    return found
+    def rates(seeds, long=4000):
+        return [*each(seeds, 10, 0.1, layers=1, batches=long), *each(seeds, 10, 0.1, layers=3), *each(seeds, 10, 0.5),
+                *each(seeds, 2, 0.1), *each(seeds, 2, 0.5)]
+
+    first, second = range(3), range(3, 5)
+    return [*rates(range(2), long=LOOKS[-1]), *rates([2]), *each(first, 10, 0.1, layers=2),
+            *each(first, 10, 0.1, layers=1, cell=("GRU", "LSTM")), *each(first, 10, 0.2), *each(first, 10, 0.3),
+            *rates(second), *each(second, 10, 0.1, layers=2), *each(first, 2, 0.2), *each(first, 2, 0.3),
+            *each(second, 10, 0.1, layers=1, cell=("GRU", "LSTM")), *rates(range(5, 10))]
 
 
 def key(config, base, rate):
