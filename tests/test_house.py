@@ -7,7 +7,8 @@ import subprocess
 import pytest
 from conftest import ROOT
 
-FLOORS = {"addlab.engine": 0, "addrnn": 1, "addlab.certify": 2, "addlab.study": 2, "tools": 3}
+FLOORS = {"addlab.engine": 0, "addrnn": 1, "addlab.article": 2, "addlab.certify": 2, "addlab.study": 2,
+          "tools": 3}
 
 
 def modules():
