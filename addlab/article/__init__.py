@@ -50,9 +50,15 @@ def program(names):
            "const modules = program();\n"
 
 
+def sheet():
+    """The style of all pieces: what they share, then what some have of their own."""
+    own = sorted(set(FOLDER.glob("*.css")) - {FOLDER / "style.css"})
+    return "".join(path.read_text("utf-8") for path in (FOLDER / "style.css", *own))
+
+
 def style():
-    """The style sheet of all pieces."""
-    return f"<style>\n{(FOLDER / 'style.css').read_text('utf-8')}</style>\n"
+    """The style sheet of all pieces, as an element."""
+    return f"<style>\n{sheet()}</style>\n"
 
 
 def html(piece, facts, still=""):
@@ -101,7 +107,7 @@ def widget(piece, facts):
         _esm = (f"{program((f'{piece}.js',))}export default {{render({{model, el}}) {{\n"
                 "const root = document.createElement('div');\nel.append(root);\n"
                 f"const {{destroy}} = modules['{piece}.js'].default(root, model.get('facts'));\nreturn destroy;\n}}}};\n")
-        _css = (FOLDER / "style.css").read_text("utf-8")
+        _css = sheet()
         facts = traitlets.Dict().tag(sync=True)
 
     return Piece(facts=facts)
@@ -119,4 +125,6 @@ def training():
 
 def machine():
     """The adder of 52 parameters, with sliders on its weights."""
-    return widget("machine", data.machine())
+    from addlab.article import pieces  # its measures need all of addlab.study
+
+    return widget("machine", pieces.machine())

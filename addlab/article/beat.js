@@ -2,7 +2,7 @@
  * Piece 1, Beat it: type two numbers, see what the network says; find a sum that it gets wrong, or let the page find one.
  */
 import {announce, button, calm, element, frame} from "./dom.js";
-import {best, Network} from "./network.js";
+import {Network} from "./network.js";
 import {start} from "./worker.js";
 
 const LONGEST = 1000;  // digits, so that each press of a key is answered at once
@@ -26,16 +26,18 @@ export default function mount(root, data) {
     name: "beat",
     question: `This network got ${number(data.right)} of ${number(data.count)} random sums right. ` +
               "Find one that it gets wrong.",
-    hint: "Type two numbers of any length, or take a hint."});
+    hint: "Type two numbers, as long as you like, or take a hint."});
   let network = Network.from(data.network), job = null, hint = 0, seed = 0;
   const known = new Set();
 
   const box = label => element("input", {type: "text", inputmode: "numeric", autocomplete: "off", spellcheck: "false",
-                                         "aria-label": label, oninput: () => { halt(); answer(); }, onblur: align});
+                                         "aria-label": label, oninput: () => { halt(); answer(); },
+                                         onchange: () => { if (verdict.classList.contains("bad")) remember(); },
+                                         onblur: align});
   const boxes = [box("first number"), box("second number")];
   const row = name => element("div", {class: name, "aria-hidden": "true"});
   const [carries, said, bars, truth] = ["carries", "said", "bars", "truth"].map(row);
-  const rows = element("div", {class: "rows"}, carries, said, bars, truth);
+  const rows = element("div", {class: "rows", role: "group", "aria-label": "what the network says"}, carries, said, bars, truth);
   const labels = element("div", {class: "labels", "aria-hidden": "true"},
                          ...["carry", "it says", "how sure", ""].map(text => element("span", {}, text)));
   const sum = element("div", {class: "sum digits"}, boxes[0], element("span", {class: "plus"}, "+"), boxes[1], labels, rows);
@@ -76,7 +78,6 @@ export default function mount(root, data) {
     const result = draw(a, b), right = result.wrong === 0;
     verdict.classList.add(right ? "good" : "bad");
     verdict.textContent = right ? "Right." : "Wrong! That is a sum it cannot do.";
-    if (!right) remember(a, b);
     say(`It says ${result.said}, which is ${right ? "right" : `wrong: it is ${result.total}`}.`);
   }
 
@@ -98,9 +99,10 @@ export default function mount(root, data) {
     return result;
   }
 
-  function remember(a, b) {
-    const name = `${grouped(a)} + ${grouped(b)}`;
-    if (known.has(name) || a.length + b.length > 40 || known.size >= 8) return;
+  /** Keeps a sum that went wrong, to be looked at again. */
+  function remember() {
+    const [a, b] = boxes.map(box => box.value.trim()), name = `${grouped(a)} + ${grouped(b)}`;
+    if (known.has(name) || name.length > 40 || known.size >= 6) return;
     known.add(name);
     finds.hidden = false;
     finds.append(button(name, () => show(a, b), {class: "plain digits"}));
@@ -133,6 +135,7 @@ export default function mount(root, data) {
       verdict.textContent = `${number(tried)} sums tried…`;
       if (found) {
         show(found.a, found.b);
+        remember();
         verdict.append(` It took ${number(tried)} sums to find.`);
         find.textContent = "Find another";
       } else if (over) {

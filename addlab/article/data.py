@@ -37,5 +37,6 @@ def learn():
 
 
 def prove():
-    """Nothing: the page trains what it proves."""
-    return {}
+    """How the page trains what it proves: of the settings tried, the quickest with which several seeds closed."""
+    return {"settings": {"cell": "RNN", "layers": 1, "hidden": 48, "base": 10, "digits": 5, "pairs": 100, "noise": 1,
+                         "rate": 3e-3, "batches": 4000}}

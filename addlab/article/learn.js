@@ -38,7 +38,7 @@ export default function mount(root) {
   const verdict = element("p", {class: "verdict"}), list = element("ol", {class: "sums digits", "aria-label": "twelve sums"});
   const charts = [
     canvas("loss of each batch", 150, (context, width, height) =>
-      chart(context, width, height, "loss, nats a digit", means(loss), Math.log(settings.base) * 1.15, x => x.toFixed(2))),
+      chart(context, width, height, "loss", means(loss), Math.log(settings.base) * 1.15, x => x.toFixed(2))),
     canvas("share of sums with every digit right", 150, (context, width, height) =>
       chart(context, width, height, "sums right", means(right), 1, x => `${Math.round(100 * x)} %`))];
   body.append(element("div", {class: "row"}, train, step, again, take),
@@ -52,7 +52,7 @@ export default function mount(root) {
 
   /** A curve from the left on, its last value written at its end. */
   function chart(context, width, height, name, values, top, format) {
-    const colour = colours(root), left = 1, bottom = height - 20, high = 26, batches = Math.max(200, values.length);
+    const colour = colours(root), left = 0, bottom = height - 20, high = 26, batches = Math.max(200, values.length);
     const x = i => left + (width - left - 56) * i / batches, y = value => bottom - (bottom - high) * Math.min(1, value / top);
     context.font = `13px ${getComputedStyle(root).fontFamily}`;
     context.fillStyle = colour.faint;
@@ -61,10 +61,15 @@ export default function mount(root) {
     context.textAlign = "right";
     context.fillText(`batch ${batches}`, x(batches), height - 4);
     context.strokeStyle = colour.line;
-    context.strokeRect(left, high, x(batches) - left, bottom - high);
+    context.beginPath();
+    for (const edge of [high, bottom]) {
+      context.moveTo(left, Math.round(edge) + 0.5);
+      context.lineTo(x(batches), Math.round(edge) + 0.5);
+    }
+    context.stroke();
     if (!values.length) return;
-    context.strokeStyle = context.fillStyle = colour.ink;
-    context.lineWidth = 1.75;
+    context.strokeStyle = context.fillStyle = colour["no-carry"];
+    context.lineWidth = 2;
     context.lineJoin = "round";
     context.beginPath();
     values.forEach((value, i) => context.lineTo(x(i + 1), y(value)));
@@ -82,6 +87,7 @@ export default function mount(root) {
     list.replaceChildren(...sums.map(([a, b]) =>
       element("li", {}, element("span", {class: "pair"}, `${a} + ${b}`), element("span", {class: "answer"}))));
     list.style.setProperty("--letters", String(2 * settings.digits + 3));
+    list.classList.toggle("long", settings.digits > 12);
   }
 
   /** Writes what the network now says of each sum, wrong digits marked. */

@@ -1,6 +1,7 @@
 /**
- * Looks for a sum that a network gets wrong: a few at random, then a beam search. Of all sums begun it keeps those in
- * which the right digit leads by least, and goes on with each by every pair of digits, a column at a time.
+ * Looks for a sum that a network gets wrong: a few at random; then a beam search, which of all sums begun keeps those in
+ * which the right digit leads by least, and goes on with each by every pair of digits, a column at a time; then chains
+ * of columns that sum to 9, of one pair or two by turns, in which a carry, or none, must be remembered.
  *
  * A find counts only if some other digit leads by MARGIN, far beyond what float32 rounds away: so Python's Adder.add
  * says the same wrong digits.
@@ -16,16 +17,18 @@ export const MARGIN = 0.05;
 export class Search {
   /**
    * @param {{network: import("./network.js").NetworkData, seed?: number, random?: number, digits?: number,
-   *          width?: number, depth?: number}} options  sums at random and their digits; beam's width; its most columns
+   *          width?: number, depth?: number, temper?: number, chain?: number}} options
+   *   sums at random and their digits; the beam's width, columns and how much chance has a say; columns of a chain
    */
-  constructor({network, seed = 0, random = 100, digits = 10, width = 24, depth = 48, temper = 1}) {
+  constructor({network, seed = 0, random = 100, digits = 10, width = 24, depth = 48, temper = 1, chain = 300}) {
     this.network = Network.from(network);
-    Object.assign(this, {width, depth, temper, digits, left: random, tried: 0, over: false});
+    Object.assign(this, {width, depth, temper, chain, digits, left: random, tried: 0, over: false});
     this.random = randomness(seed);
     /** @type {Begun[]} */
     this.begun = [{state: this.network.start(), carry: 0, pairs: [], lead: Infinity}];
     this.grown = [];
     this.at = 0;
+    this.chains = this.allChains();
     /** @type {{a: string, b: string, said: string, total: string}|null} */
     this.found = null;
     this.last = {a: "0", b: "0"};
@@ -38,10 +41,30 @@ export class Search {
       const number = () => written(Array.from({length: this.digits}, () => this.random.below(this.network.base)));
       this.accept(number(), number());
       this.tried++;
-    } else if (this.at < this.begun.length) {
+    } else if (this.at < this.begun.length && this.begun[this.at].pairs.length < this.depth) {
       this.grow(this.begun[this.at++]);
-    } else {
+    } else if (this.grown.length) {
       this.keep();
+    } else {
+      this.over ||= this.chains.next().done;
+    }
+  }
+
+  /** Tries chains, a step for each: a start that carries or does not, then digits d and e by turns, each filled up to 9. */
+  *allChains() {
+    const {network} = this, {base} = network, nine = base - 1;
+    for (let d = 0; d < base; d++) for (let e = d; e < base; e++) for (const first of [0, nine]) {
+      const pairs = [first * base + first];
+      let {state} = network.step(network.start(), first, first);
+      for (let i = 0; i < this.chain && !this.over; i++) {
+        const a = i % 2 ? d : e, step = network.step(state, a, nine - a), right = first ? 0 : nine;
+        state = step.state;
+        pairs.push(a * base + nine - a);
+        this.tried++;
+        if (lead(step.logits, right) < -MARGIN && this.accept(...this.numbers(pairs))) return;
+      }
+      [this.last.a, this.last.b] = this.numbers(pairs);
+      yield;
     }
   }
 
@@ -56,7 +79,7 @@ export class Search {
       if (ahead < -MARGIN && this.accept(...this.numbers(next.pairs))) return;
       if (ahead > -MARGIN) this.grown.push(next);
     }
-    this.last = {...this.last, ...Object.fromEntries(["a", "b"].map((name, i) => [name, this.numbers(sum.pairs)[i]]))};
+    [this.last.a, this.last.b] = this.numbers(sum.pairs);
   }
 
   /** The weakest sums go on, as many with a carry as without; of equal ones, chance decides. */
@@ -67,12 +90,11 @@ export class Search {
     this.begun = [...weakest(0), ...weakest(1)];
     this.grown = [];
     this.at = 0;
-    this.over ||= !this.begun.length || this.begun[0].pairs.length >= this.depth;
   }
 
   /** Whether the network gets a + b wrong by MARGIN; if so it is found, and cut down to what makes it wrong. */
   accept(a, b) {
-    this.last = {a, b};
+    [this.last.a, this.last.b] = [a, b];
     if (!this.fails(a, b)) return false;
     for (let cut = true; cut;) {  // without its lowest column it may still be wrong
       const shorter = [a, b].map(text => text.slice(0, -1) || "0");
