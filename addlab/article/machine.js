@@ -72,7 +72,7 @@ export default function mount(root, data) {
     figure("Every column you watch is one of these 300 cases, and there are no others. Dark: the digit is sure. "
       + "Red: the proof breaks here.", grid),
     element("p", {class: "note"}, "A preview of the checker: the same 300 cases, from all of each box at once, in your "
-      + "browser’s arithmetic, rounded outwards. It takes on trust that the browser’s tanh is right to twelve places. "
+      + "browser’s arithmetic, rounded outwards. It takes on trust that the browser’s tanh is right to nine places. "
       + "The checker itself trusts no browser, and proves the file of these weights."));
   const say = announce(body);
 
