@@ -1,0 +1,40 @@
+"""What each piece shows: plain JSON made from shipped records, a function a piece."""
+
+import base64
+
+import numpy as np
+
+import addrnn
+
+RANDOM_SUMS = 10_000
+
+
+def network(model):
+    """A trained Adder as the page's Network reads it: float32, little-endian, in the order of torch's state_dict."""
+    config = model.config
+    tensors = [tensor.numpy(force=True).astype("<f4").tobytes() for tensor in model.state_dict().values()]
+    return {"cell": config.cell, "layers": config.layers, "hidden": config.hidden, "embedding": config.embedding,
+            "base": len(model.dense.bias), "weights": base64.b64encode(b"".join(tensors)).decode()}
+
+
+def shipped(name):
+    """The model of a shipped file of weights, named from records/ on."""
+    return addrnn.Adder.load(addrnn.home() / "records" / f"{name}.safetensors")
+
+
+def beat(model=None):
+    """A network, and how many of 10,000 random sums it gets right."""
+    model = model or shipped("runs/default/seed0")
+    digits = addrnn.Config().digit_len
+    share, _ = addrnn.evaluate(model, *addrnn.sample(RANDOM_SUMS, digits, np.random.default_rng(0)))
+    return {"network": network(model), "digits": digits, "count": RANDOM_SUMS, "right": round(share * RANDOM_SUMS)}
+
+
+def learn():
+    """Nothing: the page draws its own sums and weights."""
+    return {}
+
+
+def prove():
+    """Nothing: the page trains what it proves."""
+    return {}
