@@ -7,7 +7,6 @@ import {ball, between, chart, curve, glide, linear, PAINT, rule, words} from "./
 
 /** @typedef {import("./network.js").NetworkData & {seed: number, probe: number[]}} Trained */
 /** @typedef {{kinds: {name: string, networks: Trained[]}[]}} Data */
-/** @typedef {import("./plot.js").Point} Point */
 /** @typedef {ReturnType<typeof study>} Study */
 
 const MOST = 60, FIRST = 8;      // nines
@@ -31,7 +30,7 @@ export default function mount(root, data) {
   const valley = chart("The landscape of drift, with a ball for each of the two states", () => 246,
                        width => drawValley(shown().land, readings, width));
   const balls = glide(readings, values => { readings.splice(0, 2, ...values); valley.redraw(); }, 0.3);
-  const training = choice({label: "Training", value: "0", options: data.kinds.map(({name}, i) => [String(i), name]),
+  const training = choice({label: "Training", value: "0", options: data.kinds.map(({name}, i) => pair(String(i), name)),
     onchange: value => { kind = Number(value); place = telling(); listSeeds(); show(true); }});
   const knob = slider({label: "Nines", min: 1, max: MOST, value: nines,
                        oninput: value => { nines = value; show(false); }});
@@ -52,7 +51,7 @@ export default function mount(root, data) {
   function telling() { return Math.max(0, group().findIndex(one => one.wrongFrom <= MOST)); }
 
   function listSeeds() {
-    const options = data.kinds[kind].networks.map(({seed}, i) => [String(i), String(seed)]);
+    const options = data.kinds[kind].networks.map(({seed}, i) => pair(String(i), String(seed)));
     seeds.replaceChildren(choice({label: "Seed", value: String(place), options,
                                   onchange: value => { place = Number(value); show(true); }}).root);
   }
@@ -79,12 +78,17 @@ export default function mount(root, data) {
   }};
 }
 
+/** @template A, B @param {A} one @param {B} two @returns {[A, B]} */
+const pair = (one, two) => [one, two];
+
 /** All that is shown of a network: both chains, the fewest nines of a wrong sum (or one more than were tried), the
  * landscape. @param {Trained} data */
 function study(data) {
   const subject = {network: Network.from(data), probe: Float64Array.from(data.probe)};
   const chains = [0, 1].map(first => chain(subject, first, MOST));
-  let wrongFrom = 1, land = null;
+  let wrongFrom = 1;
+  /** @type {import("./drift.js").Landscape | null} */
+  let land = null;
   const isRight = first => digitsOf(chains[first], first, wrongFrom).every(([digit, right]) => digit === right);
   while (wrongFrom <= MOST && [0, 1].every(isRight)) wrongFrom++;
   return {chains, wrongFrom, get land() { return land ??= landscape(moves(subject)); }};
@@ -119,12 +123,12 @@ function outcome(one, group, name) {
 /** @param {Study} one @param {number} nines @param {number} width */
 function drawPaths({chains}, nines, width) {
   const x = linear(1, MOST, 62, width - 10), y = linear(REACH, -REACH, 8, 174), side = 0.72 * (x(2) - x(1)), marks = [];
-  for (const [value, name] of [[1, "carry"], [0, "unsure"], [-1, "no carry"]]) {
+  for (const [value, name] of [pair(1, "carry"), pair(0, "unsure"), pair(-1, "no carry")]) {
     marks.push(rule([x(1), y(value)], [x(MOST), y(value)]), words(54, y(value) + 4, name, "end"));
   }
   for (const first of [0, 1]) {
     const past = chains[first].readings.slice(0, nines);
-    const points = past.map((value, i) => /** @type {Point} */ ([x(i + 1), y(value)]));
+    const points = past.map((value, i) => pair(x(i + 1), y(value)));
     const top = first ? 190 : 206;
     marks.push(curve(points, {stroke: PAINT[first], "stroke-width": 2.5}), ball(points[nines - 1], PAINT[first]),
                words(54, top + 9, `+ ${first}`, "end", PAINT[first]));
@@ -140,12 +144,12 @@ function drawPaths({chains}, nines, width) {
 function drawValley({x: xs, height, rests}, readings, width) {
   const x = linear(-REACH, REACH, 12, width - 12), y = linear(Math.min(...height), Math.max(...height), 190, 48);
   const at = reading => y(between(xs, height, reading));
-  const ground = xs.map((value, i) => /** @type {Point} */ ([x(value), y(height[i])]));
+  const ground = xs.map((value, i) => pair(x(value), y(height[i])));
   const [left, right] = [ground[0][0], ground[ground.length - 1][0]];
   const marks = [curve([...ground, [right, 212], [left, 212]], {stroke: "none", fill: "var(--shade)"}),
                  curve(ground, {stroke: "var(--faint)", "stroke-width": 2})];
   for (const rest of rests) marks.push(svg("path", {d: `M${x(rest)} ${at(rest) + 7}l5 8h-10z`, fill: "var(--faint)"}));
-  const spots = readings.map(reading => /** @type {Point} */ ([x(reading), at(reading) - 9]));
+  const spots = readings.map(reading => pair(x(reading), at(reading) - 9));
   const together = Math.abs(spots[0][0] - spots[1][0]) < NEAR;
   spots.forEach((spot, first) => {
     marks.push(ball(spot, PAINT[first], 8));
@@ -154,7 +158,7 @@ function drawValley({x: xs, height, rests}, readings, width) {
   if (together) {
     marks.push(words((spots[0][0] + spots[1][0]) / 2, Math.min(spots[0][1], spots[1][1]) - 16, "both", "middle"));
   }
-  for (const [value, name] of [[-1, "reads no carry"], [1, "reads carry"]]) {
+  for (const [value, name] of [pair(-1, "reads no carry"), pair(1, "reads carry")]) {
     marks.push(rule([x(value), 214], [x(value), 222]), words(x(value), 238, name, "middle"));
   }
   return marks;

@@ -1,7 +1,7 @@
 // Interval arithmetic and the proof that a small network adds: the 300 cases of addlab/certify/checker.py, in the page.
 //
 // Every operation rounds outwards, and what float32 may do to a sum or a tanh is counted as the checker counts it. One
-// thing is taken on trust that the checker does not need: that this browser's tanh is right to 2^-40.
+// thing is taken on trust that the checker does not need: that this browser's tanh is right to 2^-30.
 
 /** @typedef {[number, number]} Interval  its low and its high end */
 /**
@@ -16,7 +16,7 @@
  *            inside: boolean, holds: boolean}} Case
  */
 
-const TINY = 2 ** -126, ROUNDOFF = 2 ** -24, FUNCTION_ERROR = 2 ** -20, BROWSER_ERROR = 2 ** -40;
+const TINY = 2 ** -126, ROUNDOFF = 2 ** -24, FUNCTION_ERROR = 2 ** -20, BROWSER_ERROR = 2 ** -30;
 export const ORIGINS = ["the start", "no carry", "a carry"];
 
 /** @param {number} x */

@@ -38,8 +38,8 @@ export default function mount(root, data) {
   // The sum, and where the machine stands in it
   const inputs = ["first number", "second number"].map((label, i) => /** @type {HTMLInputElement} */ (element("input", {
     value: FIRST[i], inputmode: "numeric", autocomplete: "off", "aria-label": label, oninput: read, class: "digits"})));
-  const forward = button("Step", () => { pause(); go(at + 1); }, {class: "main"}), play = button("Play", toggle);
-  const back = button("Back to the start", () => { pause(); go(0); });
+  const forward = /** @type {HTMLButtonElement} */ (button("Step", () => { pause(); go(at + 1); }, {class: "main"}));
+  const play = button("Play", toggle), back = button("Back to the start", () => { pause(); go(0); });
   const sheet = element("div", {class: "sheet digits"}), story = element("p", {class: "verdict"});
   const pose = {latch: 0, seen: terms.flip, x: place(terms, 0), u: /** @type {Point} */ ([0, 0])};
   const motion = glide([0, 0, 0, 0, 0], ([output, seen, x, across, up]) => {
@@ -72,7 +72,7 @@ export default function mount(root, data) {
     figure("Every column you watch is one of these 300 cases, and there are no others. Dark: the digit is sure. "
       + "Red: the proof breaks here.", grid),
     element("p", {class: "note"}, "A preview of the checker: the same 300 cases, from all of each box at once, in your "
-      + "browser’s arithmetic, rounded outwards. It takes on trust that the browser’s tanh is right to twelve places. "
+      + "browser’s arithmetic, rounded outwards. It takes on trust that the browser’s tanh is right to nine places. "
       + "The checker itself trusts no browser, and proves the file of these weights."));
   const say = announce(body);
 
@@ -191,7 +191,7 @@ export default function mount(root, data) {
 
   /** Go to a sum that meets one of the cases that broke: one that comes out wrong, if there is. */
   function show() {
-    const {texts, column} = meeting(net, proof.broken);
+    const {texts, column} = meeting(net, proof.broken) ?? {texts: FIRST, column: 0};
     inputs.forEach((input, i) => { input.value = texts[i]; });
     start(texts, column);
     forward.focus();
@@ -223,6 +223,7 @@ function explain({origin, a, b, digit, rival, lead}) {
 /** A sum of one or two columns whose last meets one of these cases; a wrong one, if there is.
  * @param {Model} net @param {Case[]} broken */
 function meeting(net, broken) {
+  /** @type {{texts: string[], column: number} | null} */
   let first = null;
   for (const {origin, a, b} of broken.slice(0, 30)) {
     for (let pair = 0; pair < 100; pair++) {
