@@ -30,7 +30,7 @@ FORMAT = 2
 
 def tensor_bytes(tensors, settings=None):
     """Tensors by name as safetensors, the settings of their model as its metadata where they are given."""
-    metadata = None if settings is None else {name: json.dumps(value) for name, value in settings.items()}
+    metadata = None if settings is None else {"config": json.dumps(settings)}
     return safetensors.torch.save({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, metadata)
 
 
@@ -72,7 +72,7 @@ def metadata_of(data):
     """The settings in the metadata of whole safetensors bytes; raises ValueError where they are no JSON."""
     length = int.from_bytes(data[:8], "little")
     stored = json.loads(data[8 : 8 + length]).get("__metadata__") or {}
-    return {name: json.loads(value) for name, value in stored.items()}
+    return json.loads(stored.get("config", "{}"))
 
 
 def settings_of(tensors):

@@ -1,4 +1,6 @@
-"""python -m addlab.certify train --save NAME: a network that provably adds. python -m addlab.certify check FILES."""
+"""python -m addlab.certify train --save NAME: a network that provably adds. python -m addlab.certify check FILES.
+
+exhaust FILE tries every state that a network reaches."""
 
 import argparse
 import os
@@ -10,6 +12,7 @@ import torch
 import addrnn
 from addlab import files
 from addlab.certify import certify, checker, train_on_boxes
+from addlab.certify.exhaust import MOST, report
 from addlab.command import fail, one_line_errors
 
 
@@ -19,7 +22,8 @@ class Parser(argparse.ArgumentParser):
 
 
 def parser():
-    p = Parser(prog="python -m addlab.certify", description="Train a network that provably adds, or check a proof.")
+    p = Parser(prog="python -m addlab.certify", description="Train a network that provably adds, check a proof, or try "
+               "every state that a network reaches.")
     commands = p.add_subparsers(dest="command", required=True, parser_class=Parser)
     train = commands.add_parser("train", help="train, prove, write the weights and the certificate")
     train.add_argument("--model", default="RNN", help="cell: RNN, LSTM or GRU")
@@ -30,6 +34,11 @@ def parser():
     check = commands.add_parser("check", help="prove certificates again: exit status 0 proved, 1 rejected")
     check.add_argument("files", nargs="+", metavar="NAME.json",
                        help="certificates; the weights lie beside each as NAME.safetensors, or follow it")
+    exhaust = commands.add_parser("exhaust", help="try every state that a network reaches: exit status 0 all right, "
+                                  "1 wrong, 3 not closed")
+    exhaust.add_argument("file", metavar="FILE", help="weights of an adder, or a certificate NAME.json")
+    exhaust.add_argument("--grid", type=int, metavar="INT", help="round the state to multiples of 1 / INT")
+    exhaust.add_argument("--most", type=int, default=MOST, metavar="INT", help="stop after so many states")
     return p
 
 
@@ -64,12 +73,10 @@ def train(model, save, batches, lr, **sizes):
 
 
 def main(arguments=None):
-    """Exit status: 0 proved, 1 no proof, 2 bad input, with one line."""
+    """Exit status: 0 proved, 1 no proof, 2 bad input, with one line, 3 not settled."""
     options = vars(parser().parse_args(arguments))
     with one_line_errors("certify"):
-        if options.pop("command") == "check":
-            return check(options["files"])
-        return train(**options)
+        return {"check": check, "exhaust": report, "train": train}[options.pop("command")](**options)
 
 
 if __name__ == "__main__":

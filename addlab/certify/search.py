@@ -1,15 +1,16 @@
-"""Search for the shortest pair of numbers that a model adds wrongly.
+"""Search for the shortest input that a network gets wrong: no proof, but what random tests miss.
 
-The model is searched as the state machine it is. A *place* is the state after some columns of digits, with the true
-carry there; a step feeds one of the 100 digit pairs. Each step has a margin: the right digit's logit less the best
-other. The model is wrong where it is not above zero. Three walks:
+The network is walked as the state machine it is. Each step has a margin, the right symbol's logit less the best other;
+it is wrong where that is not above zero. Four walks:
 
-1. *Beam* from the start: at each column all 100 pairs, and the places of least margin go on. It finds short failures.
-2. *Repeats*: one or two digit pairs over and over, so that the state drifts: every two of them, short; every single
-   one and every two that sum to 9, with either carry, long. All 100 pairs are tried after them.
-3. *Beam* again, from where the repeats lead: places to which no short number comes.
+1. *All* inputs of a few columns, each tried: what is wrong among them is the shortest there is.
+2. *Beam*: at each column every next column is tried, and those states go on from which some column after that has the
+   least margin.
+3. *Runs*: any column, k times one that keeps the machine's state (for sums two digits that add up to 9), any column;
+   beams go on from where long runs lead.
+4. *Shorten*: what was found, with columns left out, or with other ends.
 
-What is found is shortened, and counts only if `Adder.add` gets it wrong against whole-number arithmetic.
+What is found counts only if the network's own `predict` gets it wrong.
 
 Beside it the plainer question of how far a model gets: `first_wrong` on pairs of the `KINDS`. `recall` keeps
 results in records/carries.json; without that file all are measured anew.
@@ -19,213 +20,239 @@ import hashlib
 from dataclasses import dataclass
 
 import numpy as np
-from flint import fmpz
 
-from addlab import engine, files
-from addlab.inputs import to_text
+from addlab import files
+from addlab.certify.machines import ADDITION, run
+from addlab.certify.walk import Walk
 from addlab.records import tensor_bytes
 from addrnn import carry_add
 
-DIGITS = np.stack(np.divmod(np.arange(100), 10))  # [2, 100]: the two digits of each pair
-NINES = np.flatnonzero(DIGITS.sum(axis=0) == 9)
-KEPT = 50  # failures kept, of which the shortest that Adder.add confirms is reported
-FANOUT = 300  # places whose 100 next columns are looked at in one go: memory stays bounded
-CHUNK = 32  # columns fed in one go
-SHORT = 6  # times that every two digit pairs are repeated
+AT_ONCE = 10_000  # states stepped in one call: they stay in cache, or nearly
+TRIED = 1_100_000  # inputs tried one by one at most
+LOOKED = 1_000_000  # states looked at for each column of a beam
+BEGUN, RUNS = 100_000, 400  # runs begun, and walked on, side by side
 
 
 @dataclass(frozen=True)
 class Search:
     """What a search found, and how far it looked.
 
-    `pair` is the shortest pair (a, b) found that the model adds wrongly, or None. `digits` is the most
-    columns that were walked, `states` how many states were visited, each checked against the right digit.
+    wrong: the shortest input found that the network gets wrong, or None: for an adder a pair of ints, else a list of
+    symbols for each input, as they are read. length: its digits. tried: every input of up to so many digits was tried.
+    states: how many were visited, each checked against the right symbol.
     """
 
-    pair: tuple | None
-    digits: int
+    wrong: tuple | None
+    length: int | None
+    tried: int
     states: int
 
+    @property
+    def shortest(self):
+        """Whether what was found is the shortest there is, for certain."""
+        return self.wrong is not None and self.length <= self.tried + 1
 
-def counterexample(model, digits=1000):
-    """The shortest pair (a, b) found that `model` adds wrongly, or None if none of up to `digits` digits is found.
 
-    None is no proof: the search follows the weakest places, not all. `search` says how far it looked.
+def counterexample(model, machine=ADDITION, digits=1000):
+    """The shortest input of up to `digits` digits found that a network gets wrong, as Search.wrong, or None.
+
+    None is no proof: the search follows the weakest states, not all. `search` says how far it looked.
     """
-    return search(model, digits).pair
+    return search(model, machine, digits).wrong
 
 
-def search(model, digits=1000, depth=16, width=200):
-    """Look for a pair that `model` adds wrongly, in numbers of up to `digits` digits; returns a Search.
+def search(model, machine=ADDITION, digits=1000, depth=14):
+    """Look for an input that a network gets wrong; returns a Search. The first beam walks `depth` columns.
 
-    The beams keep `width` places at each of `depth` columns.
+    model: an addrnn.Adder, a machines.Network with its machine, or an exhaust.Rounded, which knows its machine.
     """
-    walk = Walk(model, digits)
-    some = np.random.default_rng(0).integers(0, 100, (600, min(6, digits)))
-    walk.expand(walk.feed(walk.start(len(some)), some)[0])
-    weak = walk.beam(walk.start(1), depth, width)
-    drifted = walk.repeat(weak, width)
-    walk.beam(drifted, depth // 2, width)
-    walk.shorten()
-    return Search(walk.confirmed(), walk.longest, walk.states)
+    hunt = Hunt(model, machine, digits)
+    hunt.all_short()
+    if hunt.path is None or hunt.length > hunt.tried + 1:
+        places = hunt.start()
+        for column in range(depth):
+            if column < 4:
+                hunt.runs(places)
+            places = hunt.on(places, LOOKED)
+        hunt.shorten()
+    return Search(hunt.wrong, hunt.length, hunt.tried, hunt.states)
 
 
-def length(columns):
-    """Digits of the numbers that show a wrong digit at the last of these columns, bytes of digit pairs 0-99."""
-    used = len(columns.rstrip(b"\0"))
-    return max(1, used) if used >= len(columns) - 1 else len(columns) + 1  # two zeros in front need a 1 above them
+# All inputs
+
+def wrong_paths(walk, length):
+    """Yield all that goes wrong in inputs of up to `length` columns and an empty one behind: int [n, columns] arrays.
+
+    A path ends in its first wrong column. Inputs share what they begin with, so that no step is made twice.
+    """
+    yield from wrong_below(walk, *walk.start(), np.zeros((1, 0), int), length)
 
 
-def numbers(columns):
-    """The pair of ints, of `length(columns)` digits, that these columns are."""
-    above = b"\n" if length(columns) > len(columns) else b""  # 10 is the pair 1, 0
-    return tuple(int(fmpz(to_text(digits))) for digits in DIGITS[:, list(columns + above)])
+def wrong_below(walk, state, states, paths, length):
+    """The wrong paths that go on from these, depth first, so that few states are held."""
+    count, depth = walk.columns, paths.shape[1]
+    for part in parts(len(paths), count):
+        parents = np.repeat(np.arange(len(paths))[part], count)
+        columns = np.tile(np.arange(count), len(parents) // count)[:, None]
+        if depth + 1 == length:  # the empty column behind goes with the last
+            columns = np.concatenate((columns, np.zeros_like(columns)), axis=1)
+        logits, after = walk.feed(state[:, parents], columns)
+        right, after_states = walk.right(states[parents], columns)
+        wrong = logits.argmax(axis=2) != right
+        grown = np.concatenate((paths[parents], columns), axis=1)
+        for t in range(columns.shape[1]):
+            here = wrong[:, t] & ~wrong[:, :t].any(axis=1)
+            if here.any():
+                yield grown[here, : depth + 1 + t]
+        if depth + 1 < length:
+            good = np.flatnonzero(~wrong[:, 0])
+            yield from wrong_below(walk, after[:, good], after_states[good], grown[good], length)
 
+
+def parts(count, columns):
+    """Slices of `count` states, whose next `columns` columns are AT_ONCE steps at most."""
+    many = max(1, AT_ONCE // columns)
+    return [slice(first, first + many) for first in range(0, count, many)]
+
+
+# Some inputs
 
 @dataclass
 class Places:
-    """Places reached: the `state` [layers, count, hidden] there, the `carry` [count], and the columns fed so far.
-
-    An LSTM's state has twice the layers: all h, then all c.
-    """
+    """Places reached: the network's state [rows, count, hidden], the machine's [count], columns so far [count, n]."""
 
     state: np.ndarray
-    carry: np.ndarray
-    columns: list
+    states: np.ndarray
+    paths: np.ndarray
 
     def take(self, index):
-        return Places(self.state[:, index], self.carry[index], [self.columns[i] for i in index])
+        return Places(self.state[:, index], self.states[index], self.paths[index])
 
-    def features(self):
-        """All that the model keeps, and a 1: [count, features]."""
-        kept = np.moveaxis(self.state, 1, 0).reshape(len(self.carry), -1)
-        return np.concatenate((kept, np.ones((len(kept), 1))), axis=1)
+    def __len__(self):
+        return len(self.states)
 
 
-def join(many):
-    """One Places of several."""
-    return Places(np.concatenate([p.state for p in many], axis=1), np.concatenate([p.carry for p in many]),
-                  [columns for p in many for columns in p.columns])
+class Hunt:
+    """A search under way: the shortest wrong path so far, and what was visited for it."""
 
+    def __init__(self, model, machine, digits):
+        self.model, self.walk = model, Walk(model, machine)
+        self.digits, self.states = digits, 0
+        self.path = self.length = self.wrong = None
+        self.tried = max(n for n in range(digits + 1) if n < 21 and self.walk.columns**n <= TRIED)
 
-class Walk:
-    """A search under way: how far it went, and the columns at whose end the model was wrong, shortest first."""
-
-    def __init__(self, model, digits):
-        self.model, self.digits = model, digits
-        self.is_lstm = model.config.cell == "LSTM"
-        self.wrong, self.states, self.longest = [], 0, 0
-        width = self.start(1).features().shape[1]
-        self.products = np.zeros((2, width, width + 1))  # for each carry: features times (features, least margin)
+    def start(self):
+        return Places(*self.walk.start(), np.zeros((1, 0), np.int16))
 
     def room(self):
-        """Columns worth walking: one more than the digits of a pair that would be news."""
-        return length(self.wrong[0]) if self.wrong else self.digits + 1
+        """Columns worth walking."""
+        return self.digits + 1 if self.path is None else self.length
 
-    def start(self, count):
-        """`count` times the place before the first column."""
-        shape = self.model.config.layers * (1 + self.is_lstm), count, self.model.config.hidden
-        return Places(np.zeros(shape, np.float32), np.zeros(count, np.int64), [b""] * count)
+    def note(self, paths):
+        """Keep the shortest of some wrong paths, if it is news and the network's own answer to it is wrong."""
+        for path in sorted(paths, key=self.walk.length):
+            if self.walk.length(path) >= (self.digits + 1 if self.path is None else self.length):
+                return
+            numbers = np.array(self.walk.symbols(path))[:, None]
+            if (self.model.predict(*numbers) != run(self.walk.machine, *numbers)).any():
+                self.path, self.length, self.wrong = path, self.walk.length(path), self.walk.inputs(path)
+                return
 
-    def feed(self, places, columns):
-        """Feed each place its own digit pairs, columns [count, n]; returns (places, last margins).
+    def all_short(self):
+        """Try all inputs of `tried` digits."""
+        for paths in wrong_paths(self.walk, self.tried):
+            self.note(paths.tolist())
+        self.states += sum(self.walk.columns**n for n in range(1, self.tried + 1)) + self.walk.columns**self.tried
+
+    def look(self, places, index, columns):
+        """Feed the places of these numbers their own columns [count, n]: (states after, the machine's, margins).
 
         What is wrong is noted.
         """
-        num1, num2 = DIGITS[:, columns]
-        carry, right = places.carry, np.empty_like(columns)
-        for i in range(columns.shape[1]):
-            carry, right[:, i] = np.divmod(num1[:, i] + num2[:, i] + carry, 10)
-        before = tuple(np.split(places.state, 2)) if self.is_lstm else places.state
-        logits, state = engine.logits(self.model, num1, num2, before)
-        state = np.concatenate(state) if self.is_lstm else state
-        leads = np.take_along_axis(logits, right[..., None], axis=2)
+        logits, state = self.walk.feed(places.state[:, index], columns)
+        right, states = self.walk.right(places.states[index], columns)
+        leads = np.take_along_axis(logits, right[..., None], axis=2)[..., 0]
         np.put_along_axis(logits, right[..., None], -np.inf, axis=2)
-        margins = leads[..., 0] - logits.max(axis=2)
-        for i in np.flatnonzero((margins <= 0).any(axis=1)):
-            self.wrong.append(places.columns[i] + bytes(columns[i, : int((margins[i] <= 0).argmax()) + 1].tolist()))
-        self.wrong = sorted(self.wrong, key=length)[:KEPT]
+        margins = leads - logits.max(axis=2)
+        wrong = ~(margins > 0)
+        self.note([[*places.paths[index[i]].tolist(), *columns[i, : 1 + wrong[i].argmax()].tolist()]
+                   for i in np.flatnonzero(wrong.any(axis=1))])
         self.states += columns.size
-        fed = [before + row.tobytes() for before, row in zip(places.columns, columns.astype(np.uint8), strict=True)]
-        self.longest = max(self.longest, max(map(len, fed)))
-        return Places(state, carry, fed), margins[:, -1]
+        return state, states, margins
+
+    def feed(self, places, columns):
+        """The places after their own columns [count, n]."""
+        state, states, _ = self.look(places, np.arange(len(places)), columns)
+        return Places(state, states, np.concatenate((places.paths, columns), axis=1, dtype=np.int16))
 
     def expand(self, places):
-        """Feed each place every digit pair: the places after, 100 for each. Learns which places are weak."""
-        parents = np.repeat(np.arange(len(places.columns)), 100)
-        after, margins = self.feed(places.take(parents), np.tile(np.arange(100), len(places.columns))[:, None])
-        features, least = places.features(), margins.reshape(-1, 100).min(axis=1)
-        for carry in (0, 1):
-            x, y = features[places.carry == carry], least[places.carry == carry]
-            self.products[carry] += x.T @ np.column_stack((x, y))
-        return after
+        """The places after every column, one after the other for each place."""
+        parents = np.repeat(np.arange(len(places)), self.walk.columns)
+        return self.feed(places.take(parents), np.tile(np.arange(self.walk.columns), len(places))[:, None])
+
+    def least(self, places):
+        """The least margin of every next column, for each place."""
+        count, found = self.walk.columns, []
+        for part in parts(len(places), count):
+            index = np.arange(len(places))[part]
+            *_, margins = self.look(places, np.repeat(index, count), np.tile(np.arange(count), len(index))[:, None])
+            found.append(margins.reshape(-1, count).min(axis=1))
+        return np.concatenate(found)
 
     def weakest(self, places, width):
-        """The `width` places with the least margin to expect next, half of them each of another last pair and carry.
-
-        What to expect is linear in the state, by least squares over all places expanded so far.
-        """
-        ridge = 1e-3 * np.eye(len(self.products[0]))
-        weights = np.stack([np.linalg.solve(p[:, :-1] + ridge, p[:, -1]) for p in self.products])
-        order = np.argsort((places.features() * weights[places.carry]).sum(axis=1), kind="stable")
-        kinds = np.array([2 * int.from_bytes(columns[-1:], "big") for columns in places.columns]) + places.carry
+        """The places with the least margin ahead, half of them each of another last column and machine's state."""
+        order = np.argsort(self.least(places), kind="stable")
+        kinds = places.paths[:, -1] * self.walk.machine.states + places.states
         firsts = np.sort(np.unique(kinds[order], return_index=True)[1])[: width // 2]
-        chosen = np.concatenate((firsts, np.setdiff1d(np.arange(len(order)), firsts)[: width - len(firsts)]))
-        return places.take(order[chosen])
+        others = np.setdiff1d(np.arange(len(order)), firsts)[: width - len(firsts)]
+        return places.take(order[np.concatenate((firsts, others))])
 
-    def beam(self, places, depth, width):
-        """Walk up to `depth` columns on, with the `width` weakest places at each; returns the last of them."""
-        for _ in range(depth):
-            fits = [i for i, columns in enumerate(places.columns) if len(columns) < self.room()]
-            if not fits:
-                break
-            found = [self.weakest(self.expand(places.take(fits[at : at + FANOUT])), width)
-                     for at in range(0, len(fits), FANOUT)]
-            places = self.weakest(join(found), width)
+    def on(self, places, looked):
+        """One column on: the weakest places after it, as many as take `looked` steps to judge."""
+        if places.paths.shape[1] + 1 < self.room():
+            places = self.expand(places)
+            places = self.weakest(places, max(2, looked // self.walk.columns**2))
         return places
 
-    def repeat(self, weak, width):
-        """Feed digit pairs over and over, from the start and from the places `weak`; returns where that leads."""
-        found, room = [], self.room()
-        for first in range(100):  # every two pairs in turn
-            two = np.stack((np.full(100, first), np.arange(100)), axis=1)
-            places, _ = self.feed(self.start(100), np.tile(two, SHORT)[:, :room])
-            found.append(self.weakest(places, width // 20))
-        origins, cycles = [self.start(100)], [(pair, pair) for pair in range(100)]
-        for carry in (0, 1):
-            origins.append(weak.take(np.resize(np.flatnonzero(weak.carry == carry), 100)))
-            cycles += [(a, b) for a in NINES for b in NINES]
-        places, steps = join(origins), np.tile(cycles, CHUNK // 2)
-        walked, far = 0, max(map(len, places.columns))
-        while (left := min(CHUNK, self.room() - far - walked)) > 0:
-            places, _ = self.feed(places, steps[:, :left])
-            walked += left
-            if walked.bit_count() == 1:  # at 32, 64, 128 ... columns: what may come next
-                found.append(self.beam(places, 1, width // 4))
-        return self.weakest(join([*found, places]), 2 * width)
+    def runs(self, origins):
+        """From origins k times a column that keeps the machine's state, then any column; beams go on from there.
+
+        Of all that begin so the weakest go on, for each such column and state as many.
+        """
+        machine_states = np.arange(self.walk.machine.states)
+        keep = np.flatnonzero((self.walk.next_state == machine_states[:, None]).all(axis=0))
+        keep = keep if len(keep) else np.arange(self.walk.columns)
+        index, columns = np.repeat(np.arange(len(origins)), len(keep)), np.tile(keep, len(origins))
+        if len(index) > BEGUN:
+            some = np.random.default_rng(0).choice(len(index), BEGUN, replace=False)
+            index, columns = index[some], columns[some]
+        margins = np.concatenate([self.look(origins, index[part], np.repeat(columns[part, None], 4, axis=1))[2]
+                                  for part in parts(len(index), 4)]).min(axis=1)
+        order = np.argsort(margins, kind="stable")
+        kinds = (columns * self.walk.machine.states + origins.states[index])[order]
+        order = np.concatenate([order[kinds == kind][: RUNS // len(set(kinds)) + 1] for kind in sorted(set(kinds))])
+        places, columns, k = origins.take(index[order]), columns[order], 0
+        while (steps := min(1 + k // 8, self.room() - 1 - places.paths.shape[1])) > 0:
+            places = self.feed(places, np.repeat(columns[:, None], steps, axis=1))
+            k += steps
+            self.on(self.weakest(places, RUNS // 40), LOOKED // 10)
 
     def shorten(self):
-        """Look for shorter failures near the shortest: with columns left out, or any other column at an earlier end."""
-        shortest = None
-        while self.wrong and self.wrong[0] != shortest:
-            shortest = self.wrong[0]
-            columns, places, along = np.frombuffer(shortest, np.uint8).astype(np.int64), self.start(1), []
-            for column in columns[: self.room() - 1]:
-                along.append(places)
-                places, _ = self.feed(places, np.array([[column]]))
-            for at in range(0, len(along), FANOUT):
-                self.beam(join(along[at : at + FANOUT]), 1, 1)
-            for out in (1 << k for k in reversed(range((len(columns) - 1).bit_length()))):
-                places = np.arange(0, len(columns), max(out, len(columns) // 64 + 1))
-                left = np.array([np.delete(columns, slice(at, at + out)) for at in places if at + out <= len(columns)])
-                self.feed(self.start(len(left)), left)
-
-    def confirmed(self):
-        """The shortest pair noted that `Adder.add` gets wrong, or None."""
-        for a, b in map(numbers, self.wrong):
-            if self.model.add(a, b) != a + b:
-                return a, b
-        return None
+        """Look near the shortest for shorter ones: with columns left out, or any two columns at an earlier end."""
+        before = None
+        while self.path is not None and self.path != before:
+            before = self.path
+            columns = np.array(before)
+            for out in range(1, len(columns)):
+                if out > 8 and out & (out - 1):
+                    continue
+                at = np.arange(0, len(columns) - out, len(columns) // 64 + 1)
+                left = np.array([np.delete(columns, slice(i, i + out)) for i in at])
+                self.feed(self.start().take(np.zeros(len(left), int)), left)
+            places = self.start()
+            for column in columns[: self.room() - 2]:
+                self.least(self.expand(places))
+                places = self.feed(places, np.array([[column]]))
 
 
 # How far it gets

@@ -11,7 +11,7 @@ import numpy as np
 from addlab import engine
 from addlab.certify.search import KINDS, first_wrong, pairs_of, recall, search
 from addlab.study.experiments import CHAINS, configs, recorded
-from addrnn import carry_add
+from addrnn import carry_add, to_text
 
 GROUPS = {  # what notebook 06 calls them ("longer" is 4 times as many batches): settings
     "plain": dict(layers=3),
@@ -38,12 +38,16 @@ def right_of_random(model, count, digits):
     return recall(f"right of {count} x {digits}", model, measure)
 
 
-def shortest_wrong(model, digits=1000, depth=16):
-    """What the search for a wrong sum finds: {"pair": two decimal strings or None, "states": how many it visited}."""
+def shortest_wrong(model, digits=1000):
+    """What the search for a wrong sum finds.
+
+    {"pair": two decimal strings or None, "tried": all sums of so many digits were tried, "states": visited in all}.
+    """
     def measure():
-        found = search(model, digits, depth)
-        return {"pair": found.pair and [str(number) for number in found.pair], "states": found.states}
-    return recall(f"search {digits} {depth}", model, measure)
+        found = search(model, digits=digits)
+        return {"pair": found.wrong and [to_text(number) for number in found.wrong], "tried": found.tried,
+                "states": found.states}
+    return recall(f"shortest wrong of {digits}", model, measure)
 
 
 def digits_of(pair):

@@ -1,0 +1,74 @@
+"""All sums of up to four digits, each tried: how many a model gets wrong, where, and what a column 0 + 0 repairs."""
+
+from collections import Counter
+
+import numpy as np
+
+from addlab.certify.search import wrong_paths
+from addlab.certify.walk import Walk
+
+TENS = np.arange(100) // 10, np.arange(100) % 10  # the digits of each column
+
+
+def short_sums(model, digits=4, examples=20):
+    """What becomes of every sum of two numbers of up to `digits` digits, as plain data.
+
+    sums, wrong: [how many of 1, 2, … digits]. where: [column of the first wrong digit, columns below it that sum to 9
+    without a gap, sums]. zero_in_front: of the wrong sums, [those whose digit comes right when a column 0 + 0 stands in
+    front]. wrong_after_zero: [how many of 1, 2, … digits, up to `digits` - 1, are wrong with 0 + 0 in front]. examples:
+    (a, b), short ones first.
+    """
+    walk = Walk(model)
+    wrong, after_zero, where, repaired, found = np.zeros(digits, int), np.zeros(digits - 1, int), Counter(), 0, []
+    for paths in wrong_paths(walk, digits):
+        right = right_after_zero(walk, paths)
+        for path, mended in zip(paths.tolist(), right.tolist(), strict=True):
+            counts = inputs_of(path, walk.columns, digits)
+            wrong += counts
+            repaired += mended * sum(counts)
+            where[len(path) - 1, nines_below(path)] += sum(counts)
+            if path[0] == 0 and len(path) > 1:
+                after_zero += inputs_of(path[1:], walk.columns, digits - 1)
+            if any(counts) and (len(path) - 1 < digits or len(found) < 50 * examples):
+                found.append((next(i for i, n in enumerate(counts) if n), path))
+    found.sort()
+    return {"digits": digits, "sums": [100] + [99 * 100**n for n in range(1, digits)], "wrong": wrong.tolist(),
+            "where": [[*place, sums] for place, sums in sorted(where.items())], "repaired": int(repaired),
+            "wrong_after_zero": after_zero.tolist(), "examples": [numbers(path) for _, path in found[:examples]]}
+
+
+def right_after_zero(walk, paths):
+    """Whether the last digit of each path comes out right when a column 0 + 0 stands in front: bool [n]."""
+    columns = np.concatenate((np.zeros_like(paths[:, :1]), paths), axis=1)
+    state, states = walk.start(len(columns))
+    logits, _ = walk.feed(state, columns)
+    right, _ = walk.right(states, columns)
+    return logits[:, -1].argmax(axis=1) == right[:, -1]
+
+
+def nines_below(path):
+    """How many columns in a row sum to 9 just below the last."""
+    count = 0
+    while count + 1 < len(path) and sum(divmod(path[-2 - count], 10)) == 9:
+        count += 1
+    return count
+
+
+def numbers(path):
+    """The two numbers whose digits, the last first, are the columns of a path."""
+    return [int(sum(int(digits[column]) * 10**place for place, column in enumerate(path))) for digits in TENS]
+
+
+def inputs_of(path, columns, length):
+    """How many inputs of 1, 2, … up to `length` columns first go wrong as this path does: [length] ints.
+
+    The last column of an input is not empty, unless it is the only one; an empty one is fed behind it.
+    """
+    counts, n = [0] * length, len(path)
+    if n > 1 and path[-1] == 0 and (n == 2 or path[-2] != 0):
+        counts[n - 2] += 1
+    if n <= length and (path[-1] != 0 or n == 1):
+        counts[n - 1] += 1
+    for longer in range(n + 1, length + 1):
+        counts[longer - 1] += (columns - 1) * columns ** (longer - n - 1)
+    return counts
