@@ -17,11 +17,12 @@ import warnings
 import psutil
 import pytest
 import torch
+from conftest import ROOT
 
 import addrnn
 from addlab import workers
 from addlab.devices import cores
-from addlab.records import record_of, seal_of, tensor_bytes
+from addlab.records import Store, record_of, seal_of, tensor_bytes
 
 TINY = addrnn.Config(digit_len=3, layers=1, batches=30, eval_every=10, batch_size=20, test_batch_size=20, hidden=8,
                      embedding=4)
@@ -240,6 +241,32 @@ def test_a_damaged_or_edited_record_is_named_in_one_line_and_never_believed(stor
         assert len(caught) == 1, what
     path.write_text(json.dumps(json.loads(whole), indent=4))  # another layout is no edit
     assert store.read(TINY)
+
+
+def test_a_new_setting_leaves_the_records_made_before_believed(store):
+    store.write(run := addrnn.train(TINY))
+    wider = dataclasses.make_dataclass("Wider", [("momentum", float, dataclasses.field(default=0.9))],
+                                       bases=(addrnn.Config,), frozen=True)
+    with warnings.catch_warnings(action="error"):
+        assert store.read(wider(**dataclasses.asdict(TINY))).loss == run.loss
+        assert store.read(wider(**dataclasses.asdict(TINY), momentum=0.5)) is None  # another run, with no record
+
+
+@pytest.mark.parametrize("name", ["engine", "data"])
+def test_a_record_of_another_version_is_said_and_not_believed(store, name):
+    store.write(addrnn.train(TINY))
+    later = Store(store.folder, addrnn.Run, addrnn.Adder, store.versions | {name: store.versions[name] + 1})
+    with pytest.warns(UserWarning, match=rf"is not believed, it was made by version 1 of the {name}, today's is 2"):
+        assert later.read(TINY) is None
+    assert store.read(TINY)
+
+
+def test_every_shipped_record_is_believed():
+    store, paths = addrnn.store(), list((ROOT / "records" / "runs").glob("*/*.json"))
+    with warnings.catch_warnings(action="error"):
+        for path in paths:
+            assert store.read(addrnn.Config(**json.loads(path.read_bytes())["config"])), path
+    assert len(paths) > 458
 
 
 @pytest.mark.parametrize("fault", ["missing", "cut", "others", "pickle"])

@@ -1,0 +1,114 @@
+"""Noise on the state in training: which adders that saw nothing but random sums are proved, and by what?
+
+After each column Gaussian noise is added to the state that the next column reads (Jim, Giles & Horne 1996; for bases 2
+and 4 Oliva & Lago-Fernández 2020, arXiv:2006.10828). A state that must survive it needs two rests far apart. Each of
+these can come out otherwise:
+
+    proved   the same training without noise, as long and at the same falling rate, is not proved
+    closed   with the state rounded to whole numbers, a network trained with noise reaches few states, all of them right
+    dose     more noise, more room: the least lead of a proof grows with it, until nothing is learned
+
+python -m addlab.study.noise    measure what is missing in records/studies/noise.json; can be stopped
+"""
+
+import json
+import sys
+
+import numpy as np
+
+from addlab import engine, files
+from addlab.certify import certify, exhaust
+from addlab.certify.walk import Rounded
+from addlab.study import measures
+from addlab.study.experiments import configs
+from addlab.study.fading import survival
+from addlab.study.studies import recall, results
+from addrnn import train
+
+STUDY = "noise"
+FALL = 0.01  # the learning rate falls in a line to this share of itself
+GRID, MOST = 1, 60_000  # states are rounded to multiples of 1 / GRID, and followed until there are more than MOST
+LEVELS = (0.0, 0.25, 0.5, 1.0, 1.5)
+SHIPPED = 2  # proved networks of noise 1 whose certificates are kept
+
+
+def plan():
+    """[(config, whether the rate falls)], most telling first: one layer of 64 units, then what else it might be."""
+    def each(seeds, falling=True, **settings):
+        usual = dict(layers=1, lr=3e-3, batches=4000)
+        return [(config, falling) for config in configs(seeds, **usual | settings)]
+
+    first, more = range(3), range(3, 10)
+    return [*each(first, noise=(1.0, 0.0)), *each(first, noise=0.5), *each(more, noise=(1.0, 0.0)),
+            *each(first, falling=False, lr=1e-3, noise=(1.0, 0.0)), *each(more, noise=0.5),
+            *each(first, noise=(0.25, 1.5)), *each(first, noise=1.0, hidden=(32, 128)),
+            *each(first, noise=1.0, batches=(1000, 2000, 8000)), *each(first, noise=1.0, layers=(2, 3)),
+            *each(first, noise=1.0, cell=("GRU", "LSTM")), *each(more, noise=(0.25, 1.5)),
+            *each(first, noise=1.0, digit_len=(5, 20))]
+
+
+def key(config, falling):
+    """The name of a training in the study's file."""
+    c = config
+    rate = f"{c.lr:g}" + " falling" * falling
+    return (f"{c.cell}, {c.layers} layers, {c.hidden} units, {c.digit_len} digits, noise {c.noise:g}, rate {rate}, "
+            f"{c.batches} batches, seed {c.seed}")
+
+
+def trained(config, falling):
+    """The Run of a config; with a falling rate, which is no setting of Config, it is in no record."""
+    made = []
+
+    def optimizer(parameters):
+        made.append(engine.Adam(parameters, config.lr))
+        return made[0]
+
+    def fall(run):
+        made[0].lr = config.lr * (1 - (1 - FALL) * len(run.loss) / config.batches)
+
+    return train(config, optimizer=optimizer, on_batch=fall if falling else None)
+
+
+def outcome(run, name):
+    """What is kept of a run: when it was right, by what it is proved, how far it keeps a carry unrounded.
+
+    "proved" is the least lead of a certificate, or None. "grid": how many states the rounded network reaches, whether
+    they close with every digit right, and else the shortest sum found that it gets wrong.
+    """
+    certificate, rounded = certify(run.model), exhaust(Rounded(run.model, GRID), most=MOST)
+    if certificate and name and not files.found(f"records/proofs/{name}.json").exists():
+        certificate.save(files.home() / "records" / "proofs" / name)
+    chains = survival(run.model, 10)
+    columns = chains["none"] + chains["carry"]
+    return {"loss": float(f"{measures.final_loss(run):.3g}"), "reached": float(measures.ACCURACY(run)),
+            "proved": certificate and round(certificate.margin, 3),
+            "grid": {"states": rounded.states, "closed": rounded.closed,
+                     "wrong": rounded.wrong and [str(number) for number in rounded.wrong]},
+            "survived": [int(np.min(columns)), int(np.median(columns))]}
+
+
+def name_of(config, falling):
+    """The name of the certificate that is shipped of a training, or None."""
+    usual = dict(layers=1, lr=3e-3, batches=4000, noise=1.0)
+    shipped = [config for seed in range(SHIPPED) for config in configs([seed], **usual)]
+    return f"noise_seed{config.seed}" if falling and config in shipped else None
+
+
+def found():
+    """[(config, whether the rate falls, its outcome)] of what has been measured."""
+    known = results(STUDY)
+    return [(config, falling, known[key(config, falling)]) for config, falling in plan()
+            if key(config, falling) in known]
+
+
+def main():
+    """Train and look at what is missing, one after the other."""
+    for config, falling in plan():
+        name = key(config, falling)
+        value = recall(STUDY, name, lambda config=config, falling=falling: outcome(
+            trained(config, falling), name_of(config, falling)))
+        print(f"{name}: {json.dumps(value)}", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
