@@ -1,4 +1,5 @@
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +19,18 @@ def home(tmp_path, monkeypatch):
     """A place of its own for records/ and figures/."""
     monkeypatch.setenv("ADDRNN_HOME", str(tmp_path))
     return tmp_path
+
+
+@pytest.fixture
+def shelf(home):
+    """A home of one's own with the shipped records in it: verdicts and figures go there."""
+    (home / "records").mkdir()
+    for path in (ROOT / "records").iterdir():
+        if path.is_dir():
+            (home / "records" / path.name).symlink_to(path)
+        elif path.name != "verdicts.json":
+            shutil.copy(path, home / "records")
+    return home
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ import functools
 import json
 import math
 import re
-import shutil
 from fractions import Fraction
 from itertools import pairwise
 from statistics import median
@@ -22,6 +21,7 @@ from witness import (
     compared,
     counts,
     digits,
+    ends,
     first,
     group,
     layers,
@@ -104,21 +104,30 @@ def adds(model, a, b):
 
 # 02
 
+def weakest(groups, of, order):
+    """The link of an order that fewest seeds can keep, or all of it; and its answers."""
+    parts = [tuple(order), *pairwise(order)]
+    answers = {part: compared(together({n: groups[n] for n in part}, of), part) for part in parts}
+    part = min(parts, key=lambda part: ends(answers[part])[1])
+    return part, answers[part]
+
+
 def digit_length(said, digit_lens, seeds, **_):
     groups = {n: group(seeds, digit_len=n) for n in digit_lens}
     falls, rises = together(groups, loss), together(groups, sums)
     said.titled("02_digit_length", f"First by loss: {first(falls, digits)}; by whole sums: {first(rises, digits)}")
     said.titled("02_arrivals", f"First to have 99 % of sums right: {first(rises, digits)}")
-    said.judges("C3", compared(falls, digit_lens[::-1]), math.factorial(len(digit_lens)))
+    asked, answers = weakest(groups, loss, digit_lens[::-1])
+    said.judges("C3", answers, math.factorial(len(asked)))
     for a, b in pairwise(digit_lens):
         left = median(falls[b][seed] / falls[a][seed] for seed in falls[a])
         said.says(f"{left:.0%} from {a} to {b}")
         for of, order in ((loss, (b, a)), (sums, (a, b))):
             both = compared(together({n: groups[n] for n in (a, b)}, of), order)
             said.says(f"| {' before '.join(map(digits, order))} | {share(both)} | **{word(*both)}** |")
-    asked = compared(together({n: groups[n] for n in (10, 100)}, sums), (10, 100))
-    said.judges("C4", asked, 2)
-    said.says(f"10 digits before 100 digits: in {share(asked)}.")
+    asked, answers = weakest(groups, sums, digit_lens)
+    said.judges("C4", answers, math.factorial(len(asked)))
+    said.says(f"{' before '.join(map(digits, asked))}: in {share(answers)}.")
     known = json.loads((ROOT / "records" / "start.json").read_bytes())
     key = "{} digits, RNN, 3 layers, 300 batches, seed {}: tenth"
     tenth = {n: {seed: known[key.format(n, seed)] for seed in range(20) if key.format(n, seed) in known}
@@ -206,7 +215,7 @@ def layer_headings(said, groups, low, high, long):
         said.says(f"| {what} | {' | '.join(f'{cell:.0%}' for cell in cells)} |")
         depth[what] = cells
     middle = {k: median(found.values()) for k, found in high.items()}
-    ends = {k: [sums(record) for record in found.values() if len(record["loss"]) == 1000] for k, found in long.items()}
+    whole = {k: [sums(record) for record in found.values() if len(record["loss"]) == 1000] for k, found in long.items()}
     orders = {tuple(sorted((3, 4), key=lambda k: sums(long[k][seed]))) for seed in (0, 1, 2)}
     lead = leading(high, 3)
     return {
@@ -214,7 +223,7 @@ def layer_headings(said, groups, low, high, long):
             middle[1] > 1.5 * middle[2] and max(middle[k] for k in (2, 3, 4)) < 1.25 * min(middle.values()),
         "## C5: three layers are ahead in some seeds, not in all": lead[0] and lead[1],
         "## C6: three and four layers get there, but not in one order":
-            max(*ends[3], *ends[4]) < NEVER and len(orders) == 2 and max(min(ends[1]), median(ends[2])) == NEVER,
+            max(*whole[3], *whole[4]) < NEVER and len(orders) == 2 and max(min(whole[1]), median(whole[2])) == NEVER,
         "## One layer is slow; with equal parameters, two to four hardly differ":
             max(depth["equal parameters"][2:]) < 0.1 and depth["equal parameters"][0] > 0.5,
         "in the loss at equal width, less in whole sums": depth["equal width"][2] > depth["equal width"][3] > 0.1,
@@ -284,8 +293,8 @@ def learning_rate(said, lrs, slow_lrs, digit_lens, main, seeds, batches, live_ba
     said.judges("C10a", (sum(stays), len(stays) - sum(stays), 0))
     never = [sums(r, batches) == NEVER for r in fast.values()]
     said.judges("C10b", (sum(never), len(never) - sum(never), 0))
-    ends = {lr: min(len(record["loss"]) for record in found.values()) for lr, found in runs.items()}
-    patient = [f"{number(median(map(sums, runs[lr].values())), ends[lr])} at {lr:g}" for lr in slow_lrs if lr in runs]
+    until = {lr: min(len(record["loss"]) for record in found.values()) for lr, found in runs.items()}
+    patient = [f"{number(median(map(sums, runs[lr].values())), until[lr])} at {lr:g}" for lr in slow_lrs if lr in runs]
     said.says(f"right, the median over seeds: {several(patient)}.")
     best = ranked(high)[0][1][0] if ranked(high) else None
     if best and best != 1e-3:
@@ -303,7 +312,7 @@ def learning_rate(said, lrs, slow_lrs, digit_lens, main, seeds, batches, live_ba
 
 def rate_headings(runs, tops):
     live = {lr: loss(group([0], lr=lr)[0], 300) for lr in (1e-3, 1e-2, 1e-1)}
-    ends = [sum(r["loss"][950:1000]) / 50 for r in runs[1e-1].values()]
+    last = [sum(r["loss"][950:1000]) / 50 for r in runs[1e-1].values()]
     slow = [sums(r) for r in runs[1e-4].values()]
     return {
         "## Ten digits, live: one decade more is faster, two are too many": live[1e-2] < live[1e-3] < live[1e-1],
@@ -312,7 +321,7 @@ def rate_headings(runs, tops):
         "## C9: the slow rates are not there after 500 batches": all(
             sums(r, 500) == NEVER for lr in (1e-5, 1e-4) for r in runs[lr].values()),
         "## C10: at 1e-1 the loss hardly comes down, and no model converges":
-            median(ends) > 0.9 * math.log(10) and min(sums(r, 1000) for r in runs[1e-1].values()) == NEVER,
+            median(last) > 0.9 * math.log(10) and min(sums(r, 1000) for r in runs[1e-1].values()) == NEVER,
         "## 0.01 is the best decade at 10 and 100 digits, and beats 0.001 at 1000":
             [first(tops[n]) for n in (10, 100, 1000)] == ["0.01"] * 3 and list(tops[1000]) == [1e-3, 1e-2],
         "At 1e-4 patience helps": median(slow) < NEVER,
@@ -385,18 +394,6 @@ def test_the_witness_counts_as_tables_do():
 
 
 # Other parameters
-
-@pytest.fixture
-def shelf(home):
-    """A home of one's own with the shipped records in it: verdicts and figures go there."""
-    (home / "records").mkdir()
-    for path in (ROOT / "records").iterdir():
-        if path.is_dir():
-            (home / "records" / path.name).symlink_to(path)
-        elif path.name != "verdicts.json":
-            shutil.copy(path, home / "records")
-    return home
-
 
 SMALL = {
     "01": dict(seeds=[3, 8], random_sums=500),

@@ -155,12 +155,17 @@ def bisected(condition):
     return low
 
 
-def verdict(claim, answers, among=None, what="seed"):
-    """How the verdict begins, and the evidence in it."""
+def ends(answers):
+    """The share of yes at which what was seen, or more of it, has a chance of one in forty; (low, high)."""
     yes, no, undecided = answers
     count = yes + no + undecided
-    low = bisected(lambda p: 1 - tail(yes - 1, count, p) < 0.025) if yes else 0
-    high = bisected(lambda p: tail(yes + undecided, count, p) > 0.025) if no else 1
+    return (bisected(lambda p: 1 - tail(yes - 1, count, p) < 0.025) if yes else 0.0,
+            bisected(lambda p: tail(yes + undecided, count, p) > 0.025) if no else 1.0)
+
+
+def verdict(claim, answers, among=None, what="seed"):
+    """How the verdict begins, and the evidence in it."""
+    low, high = ends(answers)
     evidence = f"{share(answers, what)}; 95 % interval {low:.0%} to {high:.0%}"
     return f"**{claim}: {word(*answers)}.**", evidence + (f"; chance alone: 1 in {among}" if among else "") + "."
 

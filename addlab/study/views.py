@@ -209,25 +209,24 @@ def remedy_figure(panels, title):
 
     A line goes through the medians, and breaks where most seeds end before they are there.
     """
-    fig, axes = plots.figure(title, columns=len(panels), sharey=True)
-    times = {measure: {remedy: {n: [measure(run) for run in runs] for n, runs in groups.items()}
-                       for remedy, groups in trained.items()} for measure, trained in panels.items()}
-    top = 1.1 * max(batch for trained in times.values() for found in trained.values() for batches in found.values()
-                    for batch in batches if math.isfinite(batch))
-    for ax, (measure, trained) in zip(axes, times.items(), strict=True):
+    fig, axes = plots.figure(title, columns=len(panels))
+    for ax, (measure, trained) in zip(axes, panels.items(), strict=True):
         colours = dict(zip(trained, (plots.FAINT, plots.RAMP(0.1), plots.RAMP(0.5), plots.RAMP(0.85)), strict=False))
+        times = {remedy: {n: [measure(run) for run in runs] for n, runs in groups.items()}
+                 for remedy, groups in trained.items()}
+        dots = [(remedy, n, batch) for remedy, found in times.items() for n, batches in found.items()
+                for batch in batches]
+        top = 1.15 * max((batch for *_, batch in dots if math.isfinite(batch)), default=100)
         plots.axis(ax, str(measure), "digits", "batches" if ax is axes[0] else "", log="x", xlim=(8, 7000),
                    ylim=(0, 1.05 * top))
-        for remedy, found in trained.items():
-            dots = [(n, batch) for n, batches in found.items() for batch in batches]
-            came = [dot for dot in dots if math.isfinite(dot[1])]
-            late = sorted({n for n, batch in dots if math.isinf(batch)})
-            ax.plot(*zip(*came, strict=True), "o", color=colours[remedy], markersize=4, alpha=0.6)
-            ax.plot(late, [top] * len(late), "^", color=colours[remedy], markersize=5, markerfacecolor="white")
+        for remedy, n, batch in dots:
+            came = math.isfinite(batch)
+            ax.plot(n, batch if came else top, "o" if came else "^", color=colours[remedy], markersize=4,
+                    alpha=0.6 if came else 1, markerfacecolor=None if came else "white")
         plots.curves(ax, {remedy: [(list(found), [np.median(batches) for batches in found.values()])]
-                          for remedy, found in trained.items()}, colours)
-        if any(math.isinf(batch) for found in trained.values() for batches in found.values() for batch in batches):
-            plots.note(ax, "△ not within the run", 8.5, 0.03 * top)
+                          for remedy, found in times.items()}, colours)
+        if any(math.isinf(batch) for *_, batch in dots):
+            plots.note(ax, "△ not within the run", 8.5, top)
     return fig
 
 
