@@ -204,6 +204,23 @@ def test_threads_and_recomputed_segments_change_no_bit(cell, layers, hidden, cou
         torch.set_num_threads(1)
 
 
+def test_torchs_default_dtype_changes_no_bit():
+    def bits():
+        model = adder(layers=2, hidden=20).float()
+        adam, rng = engine.Adam(model.parameters(), 0.01), np.random.default_rng(0)
+        for _ in range(3):
+            found = gradients(model, *digits(rng, 20, 6), engine.draw_noise(rng, model, 20, 6, 0.5))
+            adam.step()
+        return found, adam.state_dict()["m.0"].numpy().tobytes()
+
+    right = bits()
+    torch.set_default_dtype(torch.float64)
+    try:
+        assert bits() == right
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
 def test_two_models_in_turn_do_not_disturb_each_other():
     models = [adder(cell=cell, digit_len=5, seed=seed) for cell in ("RNN", "GRU") for seed in (0, 1)]
     batches = [list(digits(np.random.default_rng(i), 30, 40)) for i in range(4)]
@@ -376,7 +393,7 @@ def test_the_polar_methods_logarithm_is_exact():
 
 
 @pytest.mark.parametrize("bad", [np.full((2, 3), 10), np.full((2, 3), -1), np.zeros((2, 4)), np.zeros(3),
-                                 np.zeros((0, 3))])
+                                 np.zeros((0, 3)), np.full((2, 3), 3.7), np.full((2, 3), np.nan)])
 def test_digits_that_are_none_are_refused(bad):
     model, good = adder(layers=1), np.zeros((2, 3))
     with pytest.raises(ValueError, match="digits: got"):

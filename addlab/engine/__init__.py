@@ -119,10 +119,14 @@ def noise_array(noise, layout, digits):
 
 def digit_arrays(*arrays):
     """The arrays as int64, checked, since the kernels trust them. Raises ValueError."""
-    arrays = [np.ascontiguousarray(a, dtype=np.int64) for a in arrays]
-    for a in arrays:
+    given = [np.asarray(a) for a in arrays]
+    with np.errstate(invalid="ignore"):  # what is not a number is refused below
+        arrays = [np.ascontiguousarray(a, dtype=np.int64) for a in given]
+    for a, was in zip(arrays, given, strict=True):
         if a.ndim != 2 or a.shape != arrays[0].shape or not a.size:
             raise ValueError(f"digits: got shapes {[x.shape for x in arrays]}, allowed is one shape [count, digits]")
         if a.view(np.uint64).max() > 9:  # where a negative number is a large one
             raise ValueError(f"digits: got {a.min()} to {a.max()}, allowed is 0 to 9")
+        if was.dtype.kind not in "iub" and (a != was).any():
+            raise ValueError(f"digits: got {was[a != was][0]}, allowed are whole numbers from 0 to 9")
     return arrays
