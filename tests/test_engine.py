@@ -18,7 +18,7 @@ from torch import nn
 
 import addrnn
 from addlab import engine
-from addlab.engine import functions, lanes, parameters, products
+from addlab.engine import bptt, functions, lanes, parameters, products
 from addrnn import Adder, Config
 
 CELLS = st.sampled_from(["RNN", "LSTM", "GRU"])
@@ -281,6 +281,22 @@ def test_30_batches_of_each_cell_have_the_bits_that_every_machine_has():
 def test_a_folder_that_cannot_be_written_is_no_error():
     code = "import addrnn; print(addrnn.train(addrnn.Config(batches=2)).loss)"
     assert child(code, NUMBA_CACHE_DIR="/proc/nothing") == child(code)
+
+
+def test_all_that_is_ever_compiled_is_compiled_by_prepare():
+    model, adam = adder(cell="LSTM", hidden=20), engine.Adam(adder().parameters(), 0.01)
+    fixed = np.zeros((3, 14, 6), np.int8), np.broadcast_to(np.float32(1), (6, 6, 14, 20)), np.ones((3, 14, 6), int)
+    fixed[2].setflags(write=False)
+    for batch in (fixed[0], fixed[2]):
+        engine.gradients(model, *batch)
+        engine.gradients(model, *batch, fixed[1])
+        engine.states(model, *batch[:2], engine.logits(model, *batch[:2])[1])
+        engine.predict(model, batch[0].T.copy().T, torch.as_tensor(fixed[0][0]))
+    for p in adam.parameters:
+        p.grad = torch.ones_like(p)
+    adam.step()
+    kernels = bptt.train, bptt.predict, bptt.fill_table, bptt.join, parameters.update, parameters.to_normal
+    assert [len(kernel.compiled.signatures) for kernel in kernels] == [1] * 6
 
 
 # Parts
