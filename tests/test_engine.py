@@ -18,7 +18,7 @@ from torch import nn
 
 import addrnn
 from addlab import engine
-from addlab.engine import functions, lanes, parameters, products
+from addlab.engine import bptt, functions, lanes, parameters, products
 from addrnn import Adder, Config
 
 CELLS = st.sampled_from(["RNN", "LSTM", "GRU"])
@@ -204,6 +204,23 @@ def test_threads_and_recomputed_segments_change_no_bit(cell, layers, hidden, cou
         torch.set_num_threads(1)
 
 
+def test_torchs_default_dtype_changes_no_bit():
+    def bits():
+        model = adder(layers=2, hidden=20).float()
+        adam, rng = engine.Adam(model.parameters(), 0.01), np.random.default_rng(0)
+        for _ in range(3):
+            found = gradients(model, *digits(rng, 20, 6), engine.draw_noise(rng, model, 20, 6, 0.5))
+            adam.step()
+        return found, adam.state_dict()["m.0"].numpy().tobytes()
+
+    right = bits()
+    torch.set_default_dtype(torch.float64)
+    try:
+        assert bits() == right
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
 def test_two_models_in_turn_do_not_disturb_each_other():
     models = [adder(cell=cell, digit_len=5, seed=seed) for cell in ("RNN", "GRU") for seed in (0, 1)]
     batches = [list(digits(np.random.default_rng(i), 30, 40)) for i in range(4)]
@@ -264,6 +281,22 @@ def test_30_batches_of_each_cell_have_the_bits_that_every_machine_has():
 def test_a_folder_that_cannot_be_written_is_no_error():
     code = "import addrnn; print(addrnn.train(addrnn.Config(batches=2)).loss)"
     assert child(code, NUMBA_CACHE_DIR="/proc/nothing") == child(code)
+
+
+def test_all_that_is_ever_compiled_is_compiled_by_prepare():
+    model, adam = adder(cell="LSTM", hidden=20), engine.Adam(adder().parameters(), 0.01)
+    fixed = np.zeros((3, 14, 6), np.int8), np.broadcast_to(np.float32(1), (6, 6, 14, 20)), np.ones((3, 14, 6), int)
+    fixed[2].setflags(write=False)
+    for batch in (fixed[0], fixed[2]):
+        engine.gradients(model, *batch)
+        engine.gradients(model, *batch, fixed[1])
+        engine.states(model, *batch[:2], engine.logits(model, *batch[:2])[1])
+        engine.predict(model, batch[0].T.copy().T, torch.as_tensor(fixed[0][0]))
+    for p in adam.parameters:
+        p.grad = torch.ones_like(p)
+    adam.step()
+    kernels = bptt.train, bptt.predict, bptt.fill_table, bptt.join, parameters.update, parameters.to_normal
+    assert [len(kernel.compiled.signatures) for kernel in kernels] == [1] * 6
 
 
 # Parts
@@ -376,7 +409,7 @@ def test_the_polar_methods_logarithm_is_exact():
 
 
 @pytest.mark.parametrize("bad", [np.full((2, 3), 10), np.full((2, 3), -1), np.zeros((2, 4)), np.zeros(3),
-                                 np.zeros((0, 3))])
+                                 np.zeros((0, 3)), np.full((2, 3), 3.7), np.full((2, 3), np.nan)])
 def test_digits_that_are_none_are_refused(bad):
     model, good = adder(layers=1), np.zeros((2, 3))
     with pytest.raises(ValueError, match="digits: got"):

@@ -33,7 +33,7 @@ import addrnn
 from addlab import engine
 from addlab.files import CHECKOUT, write_whole
 
-BLOCKS = {"RNN": 1, "LSTM": 4, "GRU": 3}  # hidden x hidden blocks of a cell's weight matrix
+BLOCKS = {name: engine.gates(name) for name in engine.CELLS}  # hidden x hidden blocks of a cell's weight matrix
 QUICK = [("RNN", 3, 10), *((cell, 3, 100) for cell in BLOCKS), ("RNN", 3, 1000)]
 FULL = [(cell, 3, digits) for cell in BLOCKS for digits in (10, 100, 1000, 5000)]
 FULL += [("RNN", layers, 5000) for layers in (1, 2, 4)]

@@ -36,6 +36,9 @@ def gates(cell):
     return len(cells.CELLS[cell].inputs)
 
 
+PLAIN = "C", "W"  # arrays that are contiguous and may be written: for others kernels would be compiled again
+
+
 def supports(model):
     """Whether the kernels compute what this model's own forward and torch's autograd would.
 
@@ -80,12 +83,12 @@ def logits(model, num1, num2, state=None):
     A state is float32 [layers, count, hidden], for an LSTM a pair (h, c) of them; None is the zero state.
     """
     found = walk(model, num1, num2, state, "logits")
-    return found["logits"], pair_of(model, found["after"])
+    return found["logits"], h_and_c(model, found["after"])
 
 
 def states(model, num1, num2, state=None):
     """The state after each column: float32 [layers, count, digits, hidden], for an LSTM a pair (h, c) of them."""
-    return pair_of(model, walk(model, num1, num2, state, "states")["states"])
+    return h_and_c(model, walk(model, num1, num2, state, "states")["states"])
 
 
 def walk(model, num1, num2, state=None, wanted=None):
@@ -97,15 +100,15 @@ def walk(model, num1, num2, state=None, wanted=None):
     found = {name: np.empty(size if name == wanted else (0,) * len(size), np.float32) for name, size in rooms.items()}
     found |= {"digits": np.empty(num1.shape, np.int64), "after": np.zeros((kept, len(num1), layout.units), np.float32)}
     if state is not None:
-        found["after"][:] = np.concatenate(state) if isinstance(state, tuple) else state
+        found["after"][:] = np.concatenate(state) if layout.shape.states == 2 else state
     on_threads(bptt.predict, -(-len(num1) // ROWS), layout.shape, net, num1, num2, bptt.chunk_of(layout.shape),
                found["after"], found["digits"], found["logits"], found["states"])
     return found
 
 
-def pair_of(model, array):
+def h_and_c(model, array):
     """(h, c) of an LSTM's states; those of others as they are."""
-    return tuple(np.split(array, 2)) if isinstance(model.rnn, torch.nn.LSTM) else array
+    return tuple(np.split(array, 2)) if len(array) > model.rnn.num_layers else array
 
 
 def net_of(model):
@@ -128,15 +131,19 @@ def noise_array(noise, layout, digits):
         raise Refusal(f"noise: got shape {noise.shape}, allowed is {shape}")
     if padding := layout.shape.hidden - layout.units:
         noise = np.pad(noise, [(0, 0)] * 3 + [(0, padding)])
-    return np.ascontiguousarray(noise).reshape(-1)
+    return np.require(noise, np.float32, PLAIN).reshape(-1)
 
 
 def digit_arrays(*arrays):
     """The arrays as int64, checked, since the kernels trust them. Raises ValueError."""
-    arrays = [np.ascontiguousarray(a, dtype=np.int64) for a in arrays]
-    for a in arrays:
+    given = [np.asarray(a) for a in arrays]
+    with np.errstate(invalid="ignore"):  # what is not a number is refused below
+        arrays = [np.require(a, np.int64, PLAIN) for a in given]
+    for a, was in zip(arrays, given, strict=True):
         if a.ndim != 2 or a.shape != arrays[0].shape or not a.size:
             raise Refusal(f"digits: got shapes {[x.shape for x in arrays]}, allowed is one shape [count, digits]")
         if a.view(np.uint64).max() > 9:  # where a negative number is a large one
             raise Refusal(f"digits: got {a.min()} to {a.max()}, allowed is 0 to 9")
+        if was.dtype.kind not in "iub" and (a != was).any():
+            raise Refusal(f"digits: got {was[a != was][0]}, allowed are whole numbers from 0 to 9")
     return arrays

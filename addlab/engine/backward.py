@@ -39,17 +39,17 @@ class Work(NamedTuple):
     dh: np.ndarray        # [1 + chunk, rows, hidden]: of a layer's states, what goes on to the chunk before in front
     dz: np.ndarray        # [chunk, rows, width]
     carried: np.ndarray   # [2 layers, rows, hidden]: of h, then of c, that the next chunk hands to this one
-    noisy: np.ndarray     # [chunk + 1, rows, hidden]: states with noise, h of a chunk, then c of a column
+    noisy: np.ndarray     # [chunk + 1, rows, hidden]: states with noise, h of a chunk, then c of a column; or empty
     ratios: np.ndarray    # [2, chunk * rows, in whole lanes]
     identity: np.ndarray  # IDENTITY
     zero: np.ndarray      # [rows, hidden]
 
 
 @njit(**OPTIONS)
-def work_of(shape, chunk, identity, noisy):
+def work_of(shape, chunk, noise, identity):
     size = ROWS * shape.hidden
     return Work(aligned(chunk * ROWS * WIDTH), aligned((chunk + 1) * size), aligned(chunk * ROWS * shape.width),
-                aligned(shape.layers * size * 2), aligned((chunk + 1) * size if noisy else 0),
+                aligned(shape.layers * size * 2), aligned((chunk + 1) * size if noise.size else 0),
                 aligned(2 * (chunk * ROWS + WIDTH)), identity, zeros(size))
 
 

@@ -1,5 +1,7 @@
 """Loss and exact gradients of an adder by backpropagation through time, and what it says: the same bits everywhere.
 
+`train` and `predict` run; the two halves of the walk are in forward.py and backward.py, the cells in cells.py.
+
 A *tile* of twelve sequences walks through all columns of digits and back, layer by layer within a chunk of columns, so
 that weights and states stay in cache; tiles share nothing but the sums of gradients, which are added in one order,
 whatever the number of threads. Three observations save work; none of them is an approximation.
@@ -40,8 +42,7 @@ def train(shape, net, num1, num2, total, noise, chunk, kept, sums, losses, right
     share = np.float32(1 / (count * columns))
     segments = (columns - 1) // kept + 1
     states = shape.layers * ROWS * shape.hidden * 2
-    tape, saved = tape_of(shape, kept, ROWS), aligned(segments * states)
-    work, noisy = work_of(shape, chunk, identity, noise.size > 0), aligned(2 * ROWS * shape.hidden)
+    tape, saved, work = tape_of(shape, kept, ROWS), aligned(segments * states), work_of(shape, chunk, noise, identity)
     for number in range(first, len(losses), step):
         low, high = number * ROWS, min((number + 1) * ROWS, count)
         rows = high - low + (high - low) % 2
@@ -54,7 +55,7 @@ def train(shape, net, num1, num2, total, noise, chunk, kept, sums, losses, right
             begin = max(0, end - kept)
             move(shape, tape, rows, 0, address(saved, segment * states), True)
             for at in range(begin, end, chunk):
-                forward(shape, net, tape, tile, noisy, at, at - begin, min(chunk, end - at))
+                forward(shape, net, tape, tile, work.noisy, at, at - begin, min(chunk, end - at))
             if walk + 1 < segments:
                 move(shape, tape, rows, end - begin, address(saved, (segment + 1) * states), False)
                 continue

@@ -81,7 +81,7 @@ def with_noise(shape, tile, state, column, source, to):
 def forward(shape, net, tape, tile, noisy, begin, row, count):
     """Walk `count` columns of digits from column `begin` on; row `row` of the tape holds the state before.
 
-    `noisy` is room for a state with noise, [2, rows, hidden]; not read where there is none.
+    `noisy` is room for a state with noise, h and c: [2, rows, hidden], or empty where there is none.
     """
     rows, hidden, width, reached, free = tile.rows, shape.hidden, shape.width, shape.reached, shape.free
     for layer in range(shape.layers):

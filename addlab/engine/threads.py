@@ -43,5 +43,7 @@ def later(function, *arguments):
     """Begin a call on another thread; returns what waits for it. While Python exits there are no more threads."""
     try:
         return pool().submit(function, *arguments).result
-    except RuntimeError:
+    except RuntimeError as problem:
+        if "cannot schedule" not in str(problem):  # it may be in the queue, and must not run twice
+            raise
         return functools.partial(function, *arguments)
