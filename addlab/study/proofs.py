@@ -249,16 +249,15 @@ def adders_table(rows):
     return claims.table(["cell", "layers", "seeds proved", "least lead of the right digit"], table)
 
 
-def bits_table(rows, found):
-    """One row for each format of the weights: the least lead of each adder, a dash where no proof was found."""
-    names = list(dict.fromkeys(row["certificate"] for row in rows))
-    sizes = [found[name].claim for name in names]
-    table = {}
-    for row in rows:
-        lead = "–" if row["margin"] is None else f"{row['margin']:.1f}"
-        table.setdefault(f"{row['weights']}, {row['bits']} bits", {})[row["certificate"]] = lead
-    head = ["weights", *(f"{claim['cell']}, {claim['layers']} × {claim['hidden']} units" for claim in sizes)]
-    return claims.table(head, [[weights, *(leads.get(name, "") for name in names)] for weights, leads in table.items()])
+def bits_table(rows):
+    """One row for each adder, one column for each format of its weights: the least lead, a dash where not proved."""
+    formats = sorted({(-row["bits"], row["weights"]) for row in rows})
+    leads = {(row["certificate"], row["weights"]): row["margin"] for row in rows}
+    table = []
+    for name in sorted({row["certificate"] for row in rows}):
+        cells = [leads.get((name, weights)) for _, weights in formats]
+        table.append([f"`{name}`", *("–" if lead is None else f"{lead:.1f}" for lead in cells)])
+    return claims.table(["adder", *(weights for _, weights in formats)], table)
 
 
 def fewest_bits(rows, found):
