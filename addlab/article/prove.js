@@ -101,10 +101,11 @@ export default function mount(root, {settings}) {
       const seconds = (performance.now() - begun) / 1000, left = seconds * (settings.batches / losses.length - 1);
       training.progress.value = losses.length / settings.batches;
       const last = values.at(-1);
+      const noise = Math.min(settings.noise, 3 * losses.length / settings.batches).toFixed(2);
       training.news.textContent = over
         ? `${number(settings.batches)} batches in ${Math.round(seconds)} seconds, seed ${seed}.`
-        : `Batch ${number(losses.length)}: ${Math.round(100 * last.right)} % of sums right, noise ` +
-          `${Math.min(settings.noise, 3 * losses.length / settings.batches).toFixed(2)}. About ${Math.ceil(left)} s left.`;
+        : `Batch ${number(losses.length)}: ${Math.round(100 * last.right)} % of sums right, noise ${noise}. ` +
+          `About ${Math.ceil(left)} s left.`;
       if (!over) return;
       job.stop();
       network = report.network;
@@ -151,7 +152,8 @@ export default function mount(root, {settings}) {
       halt("");
       enter(3);
       if (!found) {
-        repairing.news.textContent = `${number(tried)} sums tried: it keeps its carries, rounded or not. Another seed may not.`;
+        repairing.news.textContent = `${number(tried)} sums tried: it keeps its carries, rounded or not. ` +
+          "Another seed may not.";
         return;
       }
       const rounded = new Rounded(network).add(found.a, found.b), plain = Network.from(network).add(found.a, found.b);
@@ -163,8 +165,8 @@ export default function mount(root, {settings}) {
         row("not rounded", plain), row("rounded", rounded));
       repairing.news.textContent = rounded.wrong || !closed || shortest
         ? `Not rounded, it goes wrong after ${found.a.length} digits.`
-        : "Not rounded, its state drifts until a carry is lost. Rounding puts it back at each step, as a digital machine " +
-          "repairs an analog one: the very same weights cannot fail.";
+        : "Not rounded, its state drifts until a carry is lost. Rounding puts it back at each step, as a digital " +
+          "machine repairs an analog one: the very same weights cannot fail.";
       say(repairing.news.textContent);
       table.scrollLeft = table.scrollWidth;
     });
@@ -172,7 +174,8 @@ export default function mount(root, {settings}) {
 
   /** The digits said, wrong ones marked. */
   function marks(said, total) {
-    const width = Math.max(said.length, total.length), [says, is] = [said, total].map(text => text.padStart(width, "0"));
+    const width = Math.max(said.length, total.length);
+    const [says, is] = [said, total].map(text => text.padStart(width, "0"));
     return [...says].map((digit, i) => element("i", {class: digit === is[i] ? "" : "bad"}, digit));
   }
 
