@@ -129,7 +129,9 @@ export function canvas(label, height, draw) {
     const context = root.getContext("2d");
     context.setTransform(scale, 0, 0, scale, 0, 0);
     context.clearRect(0, 0, width, height);
+    context.save();
     draw(context, width, height);
+    context.restore();
   };
   const redraw = () => { frame ||= requestAnimationFrame(paint); };
   const sizes = new ResizeObserver(redraw), dark = matchMedia("(prefers-color-scheme: dark)");
