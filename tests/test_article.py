@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 import shutil
 import subprocess
 import time
@@ -60,13 +61,13 @@ def test_network_in_the_page_says_what_adder_add_says(name):
     assert said == [str(model.add(a, b)) for a, b in pairs]
 
 
-def lessons():
-    for cell, layers, base in [("RNN", 1, 10), ("RNN", 3, 2), ("GRU", 1, 10), ("GRU", 2, 3)]:
-        yield {"cell": cell, "layers": layers, "hidden": 7, "embedding": 5, "base": base, "digits": 6, "pairs": 9, "seed": 3}
+SIZES = {"hidden": 7, "embedding": 5, "digits": 6, "pairs": 9, "seed": 3}
+LESSONS = [{"cell": cell, "layers": layers, "base": base} | SIZES
+           for cell, layers, base in [("RNN", 1, 10), ("RNN", 3, 2), ("GRU", 1, 10), ("GRU", 2, 3)]]
 
 
 @needs_node
-@pytest.mark.parametrize("settings", lessons(), ids=lambda s: f"{s['layers']} {s['cell']} base {s['base']}")
+@pytest.mark.parametrize("settings", LESSONS, ids=lambda s: f"{s['layers']} {s['cell']} base {s['base']}")
 def test_gradients_of_the_page_are_torchs_in_float64(settings):
     found = node("""const training = new modules['training.js'].Training(given), [a, b, total] = training.sample();
         const result = training.network.gradients(a, b, total), list = array => Array.from(array);
@@ -91,7 +92,7 @@ def test_gradients_of_the_page_are_torchs_in_float64(settings):
 @needs_node
 def test_samples_of_the_page_are_sums():
     columns, pairs = 7, 9
-    for settings in lessons():
+    for settings in LESSONS:
         a, b, total = (np.reshape(part, (columns, pairs)) for part in node(
             "return new modules['training.js'].Training(given).sample().map(part => Array.from(part));", settings))
         weights = settings["base"] ** np.arange(columns)[:, None]
@@ -108,7 +109,8 @@ def test_a_find_of_the_search_is_wrong_by_adder_add_too():
         while (!search.over) search.step();
         return search.found; });""", data.network(model))
     for find in finds:
-        assert model.add(find["a"], find["b"]) == int(find["said"]) != int(find["a"]) + int(find["b"]) == int(find["total"])
+        assert model.add(find["a"], find["b"]) == int(find["said"])
+        assert int(find["said"]) != int(find["a"]) + int(find["b"]) == int(find["total"])
     assert len({(find["a"], find["b"]) for find in finds}) > 1
 
 
@@ -179,15 +181,11 @@ def test_the_shortest_sum_that_fails_fails_and_none_is_shorter():
 
 # The page
 
-SMALL = {"settings": {"cell": "RNN", "layers": 1, "hidden": 24, "base": 2, "digits": 4, "pairs": 60, "noise": 1,
-                      "rate": 3e-3, "batches": 600}}
-
-
 @pytest.fixture(scope="module")
 def page(tmp_path_factory):
-    """The address of a page of the pieces; `prove` trains in base 2, which takes a second."""
+    """The address of a page of the pieces."""
     path = tmp_path_factory.mktemp("article") / "page.html"
-    path.write_text(article.page({"beat": data.beat(), "learn": data.learn(), "prove": SMALL}), encoding="utf-8")
+    path.write_text(article.page({"beat": data.beat(), "learn": data.learn(), "prove": data.prove()}), encoding="utf-8")
     return path.as_uri()
 
 
@@ -225,12 +223,17 @@ def one(driver, selector):
 
 
 def press(driver, piece, label):
-    """Presses the button of a piece that says `label`."""
-    buttons = driver.find_elements("css selector", f".{piece} button")
-    next(button for button in buttons if button.text == label).click()
+    """Presses the button of a piece that says `label`, as soon as it is there."""
+    end = time.monotonic() + 20
+    while time.monotonic() < end:
+        for button in driver.find_elements("css selector", f".{piece} button"):
+            if button.text == label:
+                return button.click()
+        time.sleep(0.05)
+    raise AssertionError(f"no button of {piece} says {label!r}")
 
 
-def wait(driver, piece, pattern, seconds=60):
+def wait(driver, piece, pattern, seconds=180):
     """Waits until a piece's text has `pattern`."""
     end = time.monotonic() + seconds
     while pattern not in (text := one(driver, f".{piece}").text):
@@ -304,7 +307,7 @@ def test_find_one_finds_a_sum_that_is_wrong_by_adder_add(browse, page, calm):
     press(driver, "beat", "Find one")
     wait(driver, "beat", "sums tried")
     now = [box.get_attribute("value") for box in driver.find_elements("css selector", ".beat input")]
-    assert (now == before) == calm or "Wrong" in one(driver, ".beat").text  # the sums tried are shown, unless it is to be calm
+    assert (now == before) == calm or "Wrong" in one(driver, ".beat").text  # calm: the sums tried are not shown
     wait(driver, "beat", "It took")
     a, b = (box.get_attribute("value") for box in driver.find_elements("css selector", ".beat input"))
     assert model.add(a, b) == int(said(driver)) != int(a) + int(b)
@@ -370,11 +373,16 @@ def test_a_network_learns_with_other_cells_and_bases(browse, page):
 def test_a_network_trained_with_noise_is_proved_or_fails_by_a_sum(browse, page):
     driver = browse(page)
     press(driver, "prove", "Train and prove")
-    wait(driver, "prove", "About")
-    text = wait(driver, "prove", "Other seed")
+    wait(driver, "prove", "Batch")
+    press(driver, "prove", "Stop")
+    labels = driver.find_elements("css selector", ".prove .choice label")
+    next(label for label in labels if "0 and 1" in label.text).click()  # base 2 takes seconds
+    press(driver, "prove", "Train and prove")
+    wait(driver, "prove", "Batch")
+    text = wait(driver, "prove", "sums tried:")
     assert "600 batches in" in text
-    assert ("Closed." in text) != ("Not proved:" in text)
-    assert "Not rounded" in text or "rounded or not" in text
+    states = re.search(r"No sum leads out of these (\d+) states", text)[1]
+    assert f"{states} states reached, {4 * int(states)} digits checked, every one right" in text
     assert_quiet(driver)
 
 
@@ -414,14 +422,14 @@ def test_words_stand_out_and_fit(browse, page, width, dark):
         const under = node => { for (; node; node = node.parentElement) {
           const colour = getComputedStyle(node).backgroundColor;
           if (!colour.endsWith(", 0)")) return colour; } return "rgb(255, 255, 255)"; };
-        return [...document.querySelectorAll(".addrnn *")].filter(node => !node.closest(":disabled") && node.offsetParent
-            && [...node.childNodes].some(child => child.nodeType === 3 && child.data.trim())
+        return [...document.querySelectorAll(".addrnn *")].filter(node => !node.closest(":disabled")
+            && node.offsetParent && [...node.childNodes].some(child => child.nodeType === 3 && child.data.trim())
             && getComputedStyle(node).opacity === "1")
           .map(node => { const [a, b] = [light(getComputedStyle(node).color), light(under(node))].sort((x, y) => y - x);
             return [node.textContent, (a + 0.05) / (b + 0.05)]; });""")
     assert len(found) > 30
     assert [(text, contrast) for text, contrast in found if contrast < 4.5] == []
-    assert driver.execute_script("return document.documentElement.scrollWidth") == width
+    assert driver.execute_script("return document.documentElement.scrollWidth") <= width
     assert_quiet(driver)
 
 
@@ -450,12 +458,13 @@ def test_where_a_page_may_have_no_worker_the_page_works_itself(browse, tmp_path)
 
 @needs_browser
 def test_a_widget_serves_the_same_modules(browse, tmp_path):
-    made = {"beat": article.adder(data.shipped("runs/layers=1/seed0")), "learn": article.training()}
+    made = {"beat": article.adder(), "learn": article.training()}
     for name, piece in made.items():
-        module = json.dumps(piece._esm if isinstance(piece._esm, str) else str(piece._esm)).replace("</", "<\\/")
+        module = article.as_json(piece._esm)
         facts = article.as_json(piece.facts)
         (tmp_path / f"{name}.html").write_text(
-            f'<!DOCTYPE html><meta charset="utf-8"><link rel="icon" href="data:,"><div id="place"></div><script type="module">'
+            '<!DOCTYPE html><meta charset="utf-8"><link rel="icon" href="data:,"><div id="place"></div>'
+            '<script type="module">'
             f'const address = URL.createObjectURL(new Blob([{module}], {{type: "text/javascript"}}));'
             f'const {{default: {{render}}}} = await import(address);'
             f'window.end = render({{model: {{get: () => ({facts})}}, el: document.getElementById("place")}});</script>',

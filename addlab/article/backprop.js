@@ -113,7 +113,8 @@ export class Backprop {
   }
 
   forward(num1, num2, noise) {
-    const {shape, p, pairs, columns, rows, wide} = this, {hidden, base, embedding, layers} = shape, block = pairs * hidden;
+    const {shape, p, pairs, columns, rows, wide} = this, {hidden, base, embedding, layers} = shape;
+    const block = pairs * hidden;
     const {table, both} = this, kinds = base * base;
     for (let k = 0; k < kinds; k++) {
       this.embedded(k, both.subarray(k * 2 * embedding, (k + 1) * 2 * embedding));
@@ -194,7 +195,7 @@ export class Backprop {
 
   /** From the gradients of layer l's states to those of its weights, and of what it was given. */
   backward(l) {
-    const {shape, p, g, pairs, columns, rows, wide, dh, dGiven, dRecalled} = this, {hidden} = shape, block = pairs * hidden;
+    const {shape: {hidden}, p, g, pairs, columns, rows, wide, dh, dGiven, dRecalled} = this, block = pairs * hidden;
     const back = turned(p[`back${l}`], 0, wide, hidden);
     for (let t = columns - 1; t >= 0; t--) {
       this.cellBackward(l, t);

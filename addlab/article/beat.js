@@ -1,5 +1,5 @@
 /**
- * Piece 1, Beat it: type two numbers, see what the network says; find a sum that it gets wrong, or let the page find one.
+ * Piece 1, Beat it: type two numbers, see what the network says; find a sum that it gets wrong, or have one found.
  */
 import {announce, button, calm, element, frame} from "./dom.js";
 import {Network} from "./network.js";
@@ -22,10 +22,10 @@ export const grouped = text => text.replace(/\B(?=(\d{3})+$)/g, "\u2009");
  */
 export default function mount(root, data) {
   const number = n => n.toLocaleString("en");
+  const first = `This network got ${number(data.right)} of ${number(data.count)} random sums right.`;
   const body = frame(root, {
     name: "beat",
-    question: `This network got ${number(data.right)} of ${number(data.count)} random sums right. ` +
-              "Find one that it gets wrong.",
+    question: first,
     hint: "Type two numbers, as long as you like, or take a hint."});
   let network = Network.from(data.network), job = null, hint = 0, seed = 0;
   const known = new Set();
@@ -33,14 +33,16 @@ export default function mount(root, data) {
   const box = label => element("input", {type: "text", inputmode: "numeric", autocomplete: "off", spellcheck: "false",
                                          "aria-label": label, oninput: () => { halt(); answer(); },
                                          onchange: () => { if (verdict.classList.contains("bad")) remember(); },
-                                         onblur: align});
+                                         onblur: () => requestAnimationFrame(align)});
   const boxes = [box("first number"), box("second number")];
   const row = name => element("div", {class: name, "aria-hidden": "true"});
   const [carries, said, bars, truth] = ["carries", "said", "bars", "truth"].map(row);
-  const rows = element("div", {class: "rows", role: "group", "aria-label": "what the network says"}, carries, said, bars, truth);
+  const rows = element("div", {class: "rows", role: "group", "aria-label": "what the network says"},
+                       carries, said, bars, truth);
   const labels = element("div", {class: "labels", "aria-hidden": "true"},
                          ...["carry", "it says", "how sure", ""].map(text => element("span", {}, text)));
-  const sum = element("div", {class: "sum digits"}, boxes[0], element("span", {class: "plus"}, "+"), boxes[1], labels, rows);
+  const sum = element("div", {class: "sum digits"},
+                      boxes[0], element("span", {class: "plus"}, "+"), boxes[1], labels, rows);
   const verdict = element("p", {class: "verdict"}), tip = element("p", {class: "tip", hidden: true});
   const finds = element("div", {class: "row finds", hidden: true}, element("span", {}, "Found:"));
   const find = button("Find one", search, {class: "main"}), more = button("Hint", takeHint);
@@ -72,7 +74,7 @@ export default function mount(root, data) {
     for (const part of [carries, said, bars, truth]) part.replaceChildren();
     if (![a, b].every(text => fits.test(text))) {
       const kind = network.base === 10 ? "whole numbers" : "numbers of 0s and 1s";
-      verdict.textContent = a && b ? `Two ${kind} of at most ${number(LONGEST)} digits, please.` : `Two ${kind}, please.`;
+      verdict.textContent = `Two ${kind}${a && b ? ` of at most ${number(LONGEST)} digits` : ""}, please.`;
       return;
     }
     const result = draw(a, b), right = result.wrong === 0;
@@ -126,7 +128,8 @@ export default function mount(root, data) {
   function search() {
     if (job) return halt(), answer();
     find.textContent = "Stop";
-    job = start("search", {network: network.data, seed: ++seed, digits: data.digits}, ({report: {tried, last, found}, over}) => {
+    const options = {network: network.data, seed: ++seed, digits: data.digits};
+    job = start("search", options, ({report: {tried, last, found}, over}) => {
       verdict.className = "verdict";
       if (!calm()) {
         [boxes[0].value, boxes[1].value] = [last.a, last.b];
@@ -155,9 +158,7 @@ export default function mount(root, data) {
     finds.hidden = true;
     find.textContent = "Find one";
     back.hidden = !about;
-    root.querySelector(".question").textContent = about
-      ? `${about} Find a sum that it gets wrong.`
-      : `This network got ${number(data.right)} of ${number(data.count)} random sums right. Find one that it gets wrong.`;
+    root.querySelector(".question").textContent = `${about ?? first} Find one that it gets wrong.`;
     show(drawn(), drawn());
   }
 

@@ -1,6 +1,6 @@
 /**
- * A network of one RNN layer as a finite machine: its state is rounded to -1, 0 or 1 after each column, and the digit is
- * read from the rounded state. Every state that any sum can reach is visited, breadth first, and the digit said for
+ * A network of one RNN layer as a finite machine: its state is rounded to -1, 0 or 1 after each column, and the digit
+ * is read from the rounded state. Every state that any sum can reach is visited, breadth first, and the digit said for
  * every pair that may come next is checked: where that ends, the network is right at every length.
  *
  * With rounding, no tanh is left: a unit is 1 where its sum is above atanh(1/2), -1 where it is below minus that. What
@@ -16,7 +16,8 @@ export class Rounded {
   /** @param {import("./network.js").NetworkData} data */
   constructor(data) {
     const {cell, layers} = data;
-    if (cell !== "RNN" || layers !== 1) throw new RangeError(`network: got ${layers} ${cell} layers, allowed is 1 RNN layer`);
+    if (cell !== "RNN" || layers !== 1)
+      throw new RangeError(`network: got ${layers} ${cell} layers, allowed is 1 RNN layer`);
     this.network = Network.from(data);
     this.recalled = new Float64Array(this.network.hidden);
     this.logits = new Float64Array(this.network.base);
@@ -108,7 +109,8 @@ export class Closing {
   sum(place, pair) {
     const pairs = [pair];
     for (let at = place; this.states[at].parent >= 0; at = this.states[at].parent) pairs.push(this.states[at].pair);
-    const [a, b] = [pair => Math.floor(pair / this.base), pair => pair % this.base].map(part => pairs.map(part).join(""));
+    const a = pairs.map(pair => Math.floor(pair / this.base)).join("");
+    const b = pairs.map(pair => pair % this.base).join("");
     return {a, b, ...this.machine.add(a, b)};
   }
 

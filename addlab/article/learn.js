@@ -1,5 +1,5 @@
 /**
- * Piece 2, Watch one learn: trains a network in a worker; twelve sums that it was not trained on turn from red to black.
+ * Piece 2, Watch one learn: trains a network in a worker; twelve sums turn from red to black, digit by digit.
  */
 import {announce, button, canvas, choice, colours, element, frame, slider} from "./dom.js";
 import {randomness} from "./random.js";
@@ -23,7 +23,7 @@ export default function mount(root) {
   const body = frame(root, {
     name: "learn",
     question: "Watch one learn.",
-    hint: "It sees random sums and their answers, nothing else. Press Train, then give it longer numbers, or only 0 and 1."});
+    hint: "It sees random sums and their answers, nothing else. Press Train; then try longer numbers, or 0 and 1."});
   const settings = {cell: "RNN", base: 10, digits: 10, seed: 0, until: ENOUGH, batches: MOST};
   let job = null, state = "new", loss = [], right = [], report = null, sums = [];
 
@@ -32,10 +32,11 @@ export default function mount(root) {
   const again = button("Other seed", () => { settings.seed++; reset(); go(); });
   const take = button("Take it to “Beat it”", handOver, {hidden: true});
   const digits = slider({label: "digits", min: 2, max: 20, value: settings.digits, oninput: set("digits")});
-  const cell = choice({label: "cell", options: [["RNN", "RNN"], ["GRU", "GRU"]], value: settings.cell, onchange: set("cell")});
+  const cell = choice({label: "cell", options: [["RNN", "RNN"], ["GRU", "GRU"]], value: "RNN", onchange: set("cell")});
   const base = choice({label: "digits from", options: [["10", "0 to 9"], ["2", "0 and 1"]], value: "10",
                        onchange: value => set("base")(Number(value))});
-  const verdict = element("p", {class: "verdict"}), list = element("ol", {class: "sums digits", "aria-label": "twelve sums"});
+  const verdict = element("p", {class: "verdict"});
+  const list = element("ol", {class: "sums digits", "aria-label": "twelve sums"});
   const charts = [
     canvas("loss of each batch", 150, (context, width, height) =>
       chart(context, width, height, "loss", means(loss), Math.log(settings.base) * 1.15, x => x.toFixed(2))),
@@ -53,7 +54,8 @@ export default function mount(root) {
   /** A curve from the left on, its last value written at its end. */
   function chart(context, width, height, name, values, top, format) {
     const colour = colours(root), left = 0, bottom = height - 20, high = 26, batches = Math.max(200, values.length);
-    const x = i => left + (width - left - 56) * i / batches, y = value => bottom - (bottom - high) * Math.min(1, value / top);
+    const x = i => left + (width - left - 56) * i / batches;
+    const y = value => bottom - (bottom - high) * Math.min(1, value / top);
     context.font = `13px ${getComputedStyle(root).fontFamily}`;
     context.fillStyle = colour.faint;
     context.fillText(name, left, 13);

@@ -2,7 +2,7 @@
  * Piece 6b, Train one with noise and prove it in this page: noise on the state, then every state that its rounded
  * machine can reach, checked one by one until none is left; and the same network without rounding.
  */
-import {announce, button, canvas, colours, element, frame} from "./dom.js";
+import {announce, button, canvas, choice, colours, element, frame} from "./dom.js";
 import {Rounded} from "./closing.js";
 import {Network} from "./network.js";
 import {start} from "./worker.js";
@@ -10,25 +10,29 @@ import {start} from "./worker.js";
 const number = n => n.toLocaleString("en");
 
 /**
- * @param {HTMLElement} root @param {{settings: import("./training.js").Settings}} data
+ * @param {HTMLElement} root
+ * @param {{kinds: {name: string, hint: string, settings: import("./training.js").Settings}[]}} data
+ *   what may be proved; the first is offered first
  */
-export default function mount(root, {settings}) {
+export default function mount(root, {kinds}) {
   const body = frame(root, {
     name: "prove",
     question: "Train one with noise, and let this page prove it.",
-    hint: "It takes about a minute. Try another seed: does every one close?"});
-  let job = null, seed = 0, begun = 0, network = null, curve = [], losses = [], closing = null;
+    hint: "Train a network in which every step is shaken; then see whether any sum at all can break it."});
+  let {settings} = kinds[0], job = null, seed = 0, begun = 0, network = null, curve = [], losses = [], closing = null;
 
   const main = button("Train and prove", () => job ? halt("Stopped.") : train(), {class: "main"});
   const other = button("Other seed", () => { seed++; halt(""); train(); }, {hidden: true});
+  const kind = choice({label: "digits from", value: "0", options: kinds.map(({name}, i) => [String(i), name]),
+                       onchange: value => { ({settings} = kinds[Number(value)]); halt(""); reset(); }});
   const stage = (title, text) => {
     const progress = element("progress", {max: "1", value: "0", "aria-label": title});
     const news = element("p", {class: "news"}, text);
     const item = element("li", {}, element("h4", {}, title), progress, news);
     return {item, progress, news};
   };
-  const training = stage("Train", `${settings.hidden} units, random sums of ${settings.digits} digits. After each ` +
-    "column its state is shaken, harder and harder: what it must remember, it has to remember firmly.");
+  const training = stage("Train", "After each column its state is shaken, harder and harder: what it must remember, it " +
+    "has to remember firmly.");
   const proving = stage("Prove", "Its state is rounded to −1, 0 or 1 after each column. So there are finitely many: " +
     "visit each that any sum can reach, and check the digit it says for every pair that may come next.");
   const repairing = stage("Take the rounding away", "The same weights, not rounded: what does the search find?");
@@ -39,7 +43,7 @@ export default function mount(root, {settings}) {
   proving.item.append(chart.root, verdict);
   const table = element("div", {class: "digits compare", hidden: true});
   repairing.item.append(table);
-  body.append(element("div", {class: "row"}, main, other),
+  body.append(element("div", {class: "row"}, main, other, kind.root),
               element("ol", {class: "stages"}, training.item, proving.item, repairing.item));
   const stages = [training, proving, repairing], texts = stages.map(({news}) => news.textContent);
   const say = announce(body);
@@ -47,7 +51,7 @@ export default function mount(root, {settings}) {
   /** How many states wait to be checked: up, and if all goes well down to none. */
   function draw(context, width, height) {
     const colour = colours(root), bottom = height - 20, high = 20, right = width - 70;
-    const most = Math.max(100, ...curve.map(([, waiting]) => waiting)), end = Math.max(500, closing?.states ?? 0);
+    const most = Math.max(4, ...curve.map(([, waiting]) => waiting)), end = Math.max(8, closing?.states ?? 0);
     const x = checked => right * checked / end, y = waiting => bottom - (bottom - high) * waiting / most;
     context.font = `13px ${getComputedStyle(root).fontFamily}`;
     context.fillStyle = colour.faint;
@@ -89,11 +93,17 @@ export default function mount(root, {settings}) {
     if (word) (closing ? proving : training).news.textContent = word;
   }
 
-  function train() {
+  function reset() {
     stages.forEach(({news}, i) => { news.textContent = texts[i]; });
+    training.news.textContent = `${settings.hidden} units, random sums of ${settings.digits} digits. ` + texts[0];
     [network, curve, losses, closing, begun] = [null, [], [], null, performance.now()];
     for (const part of [chart.root, verdict, table]) part.hidden = true;
     training.progress.value = proving.progress.value = 0;
+    enter(-1);
+  }
+
+  function train() {
+    reset();
     main.textContent = "Stop";
     enter(0);
     job = start("train", {...settings, seed}, ({values, report, over}) => {
@@ -101,10 +111,11 @@ export default function mount(root, {settings}) {
       const seconds = (performance.now() - begun) / 1000, left = seconds * (settings.batches / losses.length - 1);
       training.progress.value = losses.length / settings.batches;
       const last = values.at(-1);
+      const noise = Math.min(settings.noise, 3 * losses.length / settings.batches).toFixed(2);
       training.news.textContent = over
         ? `${number(settings.batches)} batches in ${Math.round(seconds)} seconds, seed ${seed}.`
-        : `Batch ${number(losses.length)}: ${Math.round(100 * last.right)} % of sums right, noise ` +
-          `${Math.min(settings.noise, 3 * losses.length / settings.batches).toFixed(2)}. About ${Math.ceil(left)} s left.`;
+        : `Batch ${number(losses.length)}: ${Math.round(100 * last.right)} % of sums right, noise ${noise}. ` +
+          `About ${Math.ceil(left)} s left.`;
       if (!over) return;
       job.stop();
       network = report.network;
@@ -151,7 +162,8 @@ export default function mount(root, {settings}) {
       halt("");
       enter(3);
       if (!found) {
-        repairing.news.textContent = `${number(tried)} sums tried: it keeps its carries, rounded or not. Another seed may not.`;
+        repairing.news.textContent = `${number(tried)} sums tried: it keeps its carries, rounded or not. ` +
+          "Another seed may not.";
         return;
       }
       const rounded = new Rounded(network).add(found.a, found.b), plain = Network.from(network).add(found.a, found.b);
@@ -163,8 +175,8 @@ export default function mount(root, {settings}) {
         row("not rounded", plain), row("rounded", rounded));
       repairing.news.textContent = rounded.wrong || !closed || shortest
         ? `Not rounded, it goes wrong after ${found.a.length} digits.`
-        : "Not rounded, its state drifts until a carry is lost. Rounding puts it back at each step, as a digital machine " +
-          "repairs an analog one: the very same weights cannot fail.";
+        : "Not rounded, its state drifts until a carry is lost. Rounding puts it back at each step, as a digital " +
+          "machine repairs an analog one: the very same weights cannot fail.";
       say(repairing.news.textContent);
       table.scrollLeft = table.scrollWidth;
     });
@@ -172,9 +184,11 @@ export default function mount(root, {settings}) {
 
   /** The digits said, wrong ones marked. */
   function marks(said, total) {
-    const width = Math.max(said.length, total.length), [says, is] = [said, total].map(text => text.padStart(width, "0"));
+    const width = Math.max(said.length, total.length);
+    const [says, is] = [said, total].map(text => text.padStart(width, "0"));
     return [...says].map((digit, i) => element("i", {class: digit === is[i] ? "" : "bad"}, digit));
   }
 
+  reset();
   return {destroy() { job?.stop(); chart.destroy(); root.replaceChildren(); }};
 }

@@ -1,13 +1,12 @@
 /**
- * Looks for a sum that a network gets wrong: a few at random; then a beam search, which of all sums begun keeps those in
- * which the right digit leads by least, and goes on with each by every pair of digits, a column at a time; then chains
- * of columns that sum to 9, of one pair or two by turns, in which a carry, or none, must be remembered.
+ * Looks for a sum that a network gets wrong: a few at random; then a beam search, which of all sums begun keeps those
+ * in which the right digit leads by least, and goes on with each by every pair of digits, a column at a time; then
+ * chains of columns that sum to 9, of one pair or two by turns, in which a carry, or none, must be remembered.
  *
  * A find counts only if some other digit leads by MARGIN, far beyond what float32 rounds away: so Python's Adder.add
  * says the same wrong digits.
  *
- * @typedef {{state: Float64Array, carry: number, pairs: number[], lead: number}} Begun  pairs: a * base + b, lowest first
- * @typedef {{a: string, b: string, wrong: boolean}} Tried
+ * @typedef {{state: Float64Array, carry: number, pairs: number[], lead: number}} Begun  pairs: a * base + b in order
  */
 import {lead, Network, written} from "./network.js";
 import {randomness} from "./random.js";
@@ -50,7 +49,7 @@ export class Search {
     }
   }
 
-  /** Tries chains, a step for each: a start that carries or does not, then digits d and e by turns, each filled up to 9. */
+  /** Tries chains, one a step: a start that carries or does not, then digits d and e by turns, each filled up to 9. */
   *allChains() {
     const {network} = this, {base} = network, nine = base - 1;
     for (let d = 0; d < base; d++) for (let e = d; e < base; e++) for (const first of [0, nine]) {

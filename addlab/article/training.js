@@ -9,8 +9,8 @@
 import {Backprop, tensors, views} from "./backprop.js";
 import {randomness} from "./random.js";
 
-export const DEFAULTS = {cell: "RNN", layers: 1, hidden: 32, embedding: 32, base: 10, digits: 10, pairs: 100, rate: 3e-3,
-                         seed: 0, noise: 0, batches: Infinity};
+export const DEFAULTS = {cell: "RNN", layers: 1, hidden: 32, embedding: 32, base: 10, digits: 10, pairs: 100,
+                         rate: 3e-3, seed: 0, noise: 0, batches: Infinity};
 
 export class Training {
   /** @param {Settings} settings */
@@ -43,7 +43,10 @@ export class Training {
     return [num1, num2, total];
   }
 
-  /** One batch. @returns {{batch: number, loss: number, right: number}}  loss and share of right sums before its update */
+  /**
+   * One batch: its loss and its share of right sums, both before its update.
+   * @returns {{batch: number, loss: number, right: number}}
+   */
   batch() {
     const {noise, rate, batches} = this.settings, [num1, num2, total] = this.sample(), part = this.done / batches;
     const result = this.network.gradients(num1, num2, total, noise * Math.min(1, 3 * part));

@@ -56,7 +56,8 @@ export function serve(port) {
 
 /**
  * Starts a job; `onnews` gets what `serve` posts. Where a page may have no worker, the work is done in the page.
- * @param {string} job @param {object} options @param {(news: {values: any[], report: any, over: boolean}) => void} onnews
+ * @param {string} job @param {object} options
+ * @param {(news: {values: any[], report: any, over: boolean}) => void} onnews
  * @returns {{pause: () => void, step: () => void, go: () => void, stop: () => void}}
  */
 export function start(job, options, onnews) {
