@@ -317,12 +317,7 @@ def quiet(request):
 
 def page(facts, name):
     """A page of one piece."""
-    return styled(article.page({name: facts[name]}))
-
-
-def styled(html):
-    sheet = (article.FOLDER / "pieces.css").read_text("utf-8")
-    return html if sheet in html else html.replace("</style>", f"{sheet}</style>", 1)
+    return article.page({name: facts[name]})
 
 
 @pytest.mark.parametrize("width", [390, 1280])
@@ -344,7 +339,7 @@ def test_piece_fits_its_page(browser, facts, name, dark, width):
 @pytest.mark.parametrize("name", NAMES)
 def test_piece_has_a_still_where_script_is_off(browser, facts, name):
     still = getattr(stills, name)()
-    browser.open(styled(article.html(name, facts[name], still)), width=390, script=False)
+    browser.open(article.html(name, facts[name], still), width=390, script=False)
     body = browser.driver.find_element("tag name", "body")
     question = browser.driver.find_element("css selector", ".question")
     assert question.is_displayed() and len(body.text) > 100

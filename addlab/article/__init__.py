@@ -34,7 +34,10 @@ def module(name):
 
 @functools.cache
 def program(names):
-    """The modules `names` and all that they need as `const modules`; `program` is a function whose text a worker runs."""
+    """The modules `names` and all that they need, as `const modules`.
+
+    They stand in one function, `program`, whose text is what a worker runs.
+    """
     parts = {}
 
     def add(name):
@@ -50,13 +53,19 @@ def program(names):
            "const modules = program();\n"
 
 
+def sheet():
+    """The style of all pieces: what they share, then what some have of their own."""
+    own = sorted(set(FOLDER.glob("*.css")) - {FOLDER / "style.css"})
+    return "".join(path.read_text("utf-8") for path in (FOLDER / "style.css", *own))
+
+
 def style():
-    """The style sheet of all pieces."""
-    return f"<style>\n{(FOLDER / 'style.css').read_text('utf-8')}</style>\n"
+    """The style sheet of all pieces, as an element."""
+    return f"<style>\n{sheet()}</style>\n"
 
 
 def html(piece, facts, still=""):
-    """One piece as HTML that needs nothing else, neither a file nor the network; `still` is shown where no script runs."""
+    """One piece as HTML that needs no other file and no network; `still` is shown where no script runs."""
     return style() + bodies({piece: facts}, {piece: still})
 
 
@@ -87,8 +96,10 @@ def page(pieces, title="How a network adds"):
             "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; img-src data:; "
             "style-src 'unsafe-inline'; script-src 'unsafe-inline'; worker-src blob:\">\n"
             f'<link rel="icon" href="data:,">\n<title>{escape(title)}</title>\n{style()}'
-            "<style>:root { color-scheme: light dark; } body { max-width: 46rem; margin: 0 auto; padding: 1rem 1.25rem 4rem; }"
-            " .addrnn { margin: 4rem 0; } @media (prefers-color-scheme: dark) { body { background: #16181b; } }</style>\n"
+            "<style>:root { color-scheme: light dark; }\n"
+            "body { max-width: 46rem; margin: 0 auto; padding: 1rem 1.25rem 4rem; }\n"
+            "@media (prefers-color-scheme: dark) { body { background: #16181b; } }\n"
+            ".addrnn { margin: 4rem 0; }</style>\n"
             f"{bodies(pieces)}</html>\n")
 
 
@@ -100,8 +111,9 @@ def widget(piece, facts):
     class Piece(anywidget.AnyWidget):
         _esm = (f"{program((f'{piece}.js',))}export default {{render({{model, el}}) {{\n"
                 "const root = document.createElement('div');\nel.append(root);\n"
-                f"const {{destroy}} = modules['{piece}.js'].default(root, model.get('facts'));\nreturn destroy;\n}}}};\n")
-        _css = (FOLDER / "style.css").read_text("utf-8")
+                f"const {{destroy}} = modules['{piece}.js'].default(root, model.get('facts'));\n"
+                "return destroy;\n}};\n")
+        _css = sheet()
         facts = traitlets.Dict().tag(sync=True)
 
     return Piece(facts=facts)
@@ -119,4 +131,6 @@ def training():
 
 def machine():
     """The adder of 52 parameters, with sliders on its weights."""
-    return widget("machine", data.machine())
+    from addlab.article import pieces  # its measures need all of addlab.study
+
+    return widget("machine", pieces.machine())

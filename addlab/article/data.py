@@ -36,5 +36,9 @@ def learn():
 
 
 def prove():
-    """Nothing: the page trains what it proves."""
-    return {}
+    """How the page trains what it proves, in base 10 or 2: of what was tried, the least with which most seeds close."""
+    noisy = {"cell": "RNN", "layers": 1, "noise": 1, "rate": 3e-3}
+    decimal = {"base": 10, "hidden": 48, "digits": 5, "pairs": 100, "batches": 4000}
+    binary = {"base": 2, "hidden": 24, "digits": 4, "pairs": 60, "batches": 600}
+    return {"kinds": [{"name": "0 to 9: a minute", "settings": noisy | decimal},
+                      {"name": "0 and 1: seconds", "settings": noisy | binary}]}

@@ -5,7 +5,7 @@
 /**
  * A new element: attributes by name, listeners as functions (`onclick`), then its children.
  * @param {string} tag @param {Object<string, any>} attributes @param {...(Node|string|null|undefined)} children
- * @returns {HTMLElement}
+ * @returns {any}  the element, of its tag's own kind
  */
 export function element(tag, attributes = {}, ...children) {
   const made = document.createElement(tag);
@@ -53,7 +53,7 @@ export function button(label, onclick, attributes = {}) {
  */
 export function slider({label, min, max, step = 1, value, format = String, oninput}) {
   const output = element("output");
-  const input = /** @type {HTMLInputElement} */ (element("input", {type: "range", min, max, step, "aria-label": label}));
+  const input = element("input", {type: "range", min, max, step, "aria-label": label});
   const show = () => {
     output.textContent = format(Number(input.value));
     input.setAttribute("aria-valuetext", output.textContent);
@@ -73,7 +73,8 @@ let groups = 0;
  */
 export function choice({label, options, value, onchange}) {
   const name = `addrnn-choice-${groups++}`;
-  const inputs = options.map(([value]) => element("input", {type: "radio", name, value, onchange: () => onchange(value)}));
+  const input = value => element("input", {type: "radio", name, value, onchange: () => onchange(value)});
+  const inputs = options.map(([value]) => input(value));
   const set = value => inputs.forEach(input => { input.checked = input.value === value; });
   set(value);
   const root = element("fieldset", {class: "choice"}, element("legend", {}, label),
@@ -106,26 +107,31 @@ export function colours(root) {
 }
 
 /**
- * A canvas as wide as its place and `height` px high, sharp on every screen. `draw(context, width, height)` is called at
- * the next frame after `redraw()`, and whenever size or colours change.
+ * A canvas as wide as its place and `height` px high, sharp on every screen. `draw(context, width, height)` is called
+ * at the next frame after `redraw()`, and whenever size or colours change.
  * @param {string} label  what it shows, for who cannot see it
  * @param {number} height
  * @param {(context: CanvasRenderingContext2D, width: number, height: number) => void} draw
  * @returns {{root: HTMLCanvasElement, redraw: () => void, destroy: () => void}}
  */
 export function canvas(label, height, draw) {
-  const root = /** @type {HTMLCanvasElement} */ (element("canvas", {role: "img", "aria-label": label}));
+  const root = element("canvas", {role: "img", "aria-label": label});
   root.style.height = `${height}px`;
   let frame = 0;
   const paint = () => {
     frame = 0;
     const width = root.clientWidth, scale = window.devicePixelRatio || 1;
     if (!width) return;
-    if (root.width !== Math.round(width * scale)) [root.width, root.height] = [width * scale, height * scale].map(Math.round);
+    if (root.width !== Math.round(width * scale)) {
+      root.width = Math.round(width * scale);
+      root.height = Math.round(height * scale);
+    }
     const context = root.getContext("2d");
     context.setTransform(scale, 0, 0, scale, 0, 0);
     context.clearRect(0, 0, width, height);
+    context.save();
     draw(context, width, height);
+    context.restore();
   };
   const redraw = () => { frame ||= requestAnimationFrame(paint); };
   const sizes = new ResizeObserver(redraw), dark = matchMedia("(prefers-color-scheme: dark)");

@@ -154,7 +154,7 @@ export function best(logits) {
   return at;
 }
 
-/** How far the logit at `right` leads the best of the others. @param {ArrayLike<number>} logits @param {number} right */
+/** How far the logit at `right` leads the best other. @param {ArrayLike<number>} logits @param {number} right */
 export function lead(logits, right) {
   let other = -Infinity;
   for (let i = 0; i < logits.length; i++) if (i !== right && logits[i] > other) other = logits[i];
