@@ -51,7 +51,7 @@ export default function mount(root, data) {
   const bend = chart("The latch: its output over the sum it sees", () => 210,
                      width => latch(terms, knobs.flip, pose, width));
   const tops = chart("Ten parabolas, one for each digit; the one on top is the digit said", () => 228,
-                     width => parabolas(net, terms, pose, width));
+                     width => parabolas(net, terms, pose, at > 0, width));
 
   // The proof
   const outcome = element("p", {class: "verdict"}), meet = button("Show me", show, {class: "plain"});
@@ -69,8 +69,8 @@ export default function mount(root, data) {
     figure("Unit 2, a line, and ten parabolas over it: the one on top is the digit", tops),
     element("div", {class: "row turn"}, element("h4", {}, "Turn a weight"), undo),
     element("div", {class: "knobs"}, ...sliders.map(one => one.root)), outcome,
-    figure("Every column you watch is one of these 300 cases, and there are no others. Dark: the digit is sure. "
-      + "Red: the proof breaks here.", grid),
+    figure("Every column you watch is one of these 300 cases, and there are no others. The stronger the shade, "
+      + "the surer the digit; red: the proof breaks here.", grid),
     element("p", {class: "note"}, "A preview of the checker: the same 300 cases, from all of each box at once, in your "
       + "browser’s arithmetic, rounded outwards. It takes on trust that the browser’s tanh is right to nine places. "
       + "The checker itself trusts no browser, and proves the file of these weights."));

@@ -133,7 +133,7 @@ def machine():
 def parabola(top, high, digit, paint, reach=2.6):
     """A digit's parabola as a quadratic Bézier curve, `reach` places wide on both sides of its top."""
     def x(place):
-        return 28 + 14 * place
+        return 38 + 13.2 * place
 
     def y(tall):
         return 55 - 11 * tall

@@ -58,8 +58,9 @@ export function latch({perSum}, flip, pose, width) {
 }
 
 /** Ten parabolas, a digit each, over what the line unit reads; the one on top is what the network says.
- * @param {Model} net @param {Terms} terms @param {Pose} pose @param {number} width */
-export function parabolas(net, terms, pose, width) {
+ * @param {Model} net @param {Terms} terms @param {Pose} pose @param {boolean} speaks  false before the first column
+ * @param {number} width */
+export function parabolas(net, terms, pose, speaks, width) {
   const x = linear(LEAST, MOST, 6, width - 6), y = linear(-DEPTH, HIGHEST, 196, 22);
   const digits = [...Array(10).keys()], here = digits.map(digit => height(net, terms, digit, pose.x, pose.latch));
   const said = here.indexOf(Math.max(...here)), paint = PAINT[Number(pose.latch > 0)];
@@ -68,7 +69,7 @@ export function parabolas(net, terms, pose, width) {
     const points = parabola(net, terms, digit, pose.latch).map(([at, high]) => /** @type {Point} */ ([x(at), y(high)]));
     if (!points.length) continue;
     const [left, top] = points.reduce((one, two) => two[1] < one[1] ? two : one);
-    if (digit === said) {
+    if (speaks && digit === said) {
       best.push(curve(points, {stroke: paint, "stroke-width": 3}),
                 words(left, top - 6, String(digit), "middle", paint, "bold"));
     } else {
@@ -77,9 +78,9 @@ export function parabolas(net, terms, pose, width) {
     }
   }
   const spot = /** @type {Point} */ ([x(clamp(pose.x, LEAST, MOST)), clamp(y(here[said]), 6, 196)]);
-  return [rule([6, 197], [width - 6, 197]), ...others, ...best, dashed([spot[0], 204], spot, "var(--ink)"),
-          ball(spot, paint), words(x(0), 222, "0", "middle"), words(x(10), 222, "what the line unit reads", "middle"),
-          words(x(20), 222, "20", "middle")];
+  if (speaks) best.push(dashed([spot[0], 204], spot, "var(--ink)"), ball(spot, paint));
+  return [rule([6, 197], [width - 6, 197]), ...others, ...best, words(x(0), 222, "0", "middle"),
+          words(x(10), 222, "what the line unit reads", "middle"), words(x(20), 222, "20", "middle")];
 }
 
 /** Points of a digit's parabola, as far as they are shown.
