@@ -34,9 +34,10 @@ from ipykernel.kernelspec import write_kernel_spec
 from papermill.exceptions import PapermillExecutionError
 from PIL import Image
 
+from addlab import article
 from addlab.files import CHECKOUT as ROOT
 from addlab.files import found, write_whole
-from addlab.study import claims
+from addlab.study import claims, views
 from tools.figures import Sheet
 
 TEMPLATE = ROOT / "tools" / "template"
@@ -171,12 +172,19 @@ def opening(chapters):
     """(first page as Markdown, headline, covers): what notebooks lift up, the claims, the chapters."""
     figures = {name: figure for chapter in chapters for name, figure in chapter.figures.items()}
     covers = [figures[name] for name in COVERS if name in figures]
-    headline, *live = [text for chapter in chapters for text in chapter.lifted] or [""]
+    headline = next((text for chapter in chapters for text in chapter.lifted), "")
+    places, programs = article.parts({name: article.facts(name) for name in article.PIECES}, article.stills())
+    pieces = {"claims_piece" if name == "claims" else name: raw(place) for name, place in places.items()}
     text = string.Template((TEMPLATE / "opening.md").read_text("utf-8")).substitute(
-        headline=headline, live="\n\n".join(live), date=date_of_records(), claims=claims_table(chapters),
-        covers="\n\n".join(covers),
+        pieces, programs=raw(article.style() + programs), runs=views.recorded_runs(), date=date_of_records(),
+        claims=claims_table(chapters), covers="\n\n".join(covers),
         chapters="\n".join(f"{c.number}. [{c.title}]({c.stem}.ipynb) {c.opening}" for c in chapters))
     return text, headline, covers
+
+
+def raw(html):
+    """HTML as a part of the pages alone."""
+    return f":::: {{only=page}}\n{fence(html, '{=html}')}\n::::"
 
 
 def claims_table(chapters):

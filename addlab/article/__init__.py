@@ -14,6 +14,7 @@ from pathlib import Path
 from addlab.article import data
 
 FOLDER = Path(__file__).parent
+PIECES = "beat", "learn", "fade", "phantom", "claims", "machine", "prove"  # in the article's order
 IMPORT = re.compile(r'^import \{([^}]*)\} from "\./([\w.]+)";\n', re.MULTILINE)
 EXPORT = re.compile(r"^export (default )?((?:async )?function\*?|class|const|let) (\w+)", re.MULTILINE)
 numbers = itertools.count()
@@ -64,6 +65,20 @@ def style():
     return f"<style>\n{sheet()}</style>\n"
 
 
+def facts(piece):
+    """What a piece shows: the function of its name in data or pieces makes it."""
+    from addlab.article import pieces  # its measures need all of addlab.study
+
+    return getattr(data if hasattr(data, piece) else pieces, piece)()
+
+
+def stills():
+    """{piece: its still picture, where no script runs} of those that have one."""
+    from addlab.article import stills
+
+    return {piece: getattr(stills, piece)() for piece in PIECES if hasattr(stills, piece)}
+
+
 def html(piece, facts, still=""):
     """One piece as HTML that needs no other file and no network; `still` is shown where no script runs."""
     return style() + bodies({piece: facts}, {piece: still})
@@ -71,12 +86,18 @@ def html(piece, facts, still=""):
 
 def bodies(pieces, stills=None):
     """Pieces {name: data} as HTML in one script, without the style sheet: {name} is the id of each one's element."""
-    places = "".join(f'<div class="addrnn {piece}" id="{piece}-{next(numbers)}">{(stills or {}).get(piece, "")}</div>\n'
-                     for piece in pieces)
-    ids = re.findall(r'id="([\w-]+)"', places)
-    mounts = "".join(f'modules["{piece}.js"].default(document.getElementById("{name}"), {as_json(facts)});\n'
-                     for name, (piece, facts) in zip(ids, pieces.items(), strict=True))
-    return f'{places}<script type="module">\n{script(pieces)}{mounts}</script>\n'
+    places, programs = parts(pieces, stills)
+    return "".join(places.values()) + programs
+
+
+def parts(pieces, stills=None):
+    """({name: the HTML of its place}, the script that fills all) of pieces {name: data}, without the style sheet."""
+    ids = {piece: f"{piece}-{next(numbers)}" for piece in pieces}
+    places = {piece: f'<div class="addrnn {piece}" id="{name}">{(stills or {}).get(piece, "")}</div>\n'
+              for piece, name in ids.items()}
+    mounts = "".join(f'modules["{piece}.js"].default(document.getElementById("{ids[piece]}"), {as_json(facts)});\n'
+                     for piece, facts in pieces.items())
+    return places, f'<script type="module">\n{script(pieces)}{mounts}</script>\n'
 
 
 def script(pieces):
