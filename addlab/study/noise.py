@@ -77,6 +77,7 @@ def outcome(run, name):
     """
     certificate, rounded = certify(run.model), exhaust(Rounded(run.model, GRID), most=MOST)
     if certificate and name and not files.found(f"records/proofs/{name}.json").exists():
+        files.make_folder(files.home() / "records" / "proofs")
         certificate.save(files.home() / "records" / "proofs" / name)
     chains = survival(run.model, 10)
     columns = chains["none"] + chains["carry"]
