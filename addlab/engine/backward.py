@@ -6,8 +6,9 @@ import numpy as np
 from numba import njit
 
 from addlab.engine import cells
+from addlab.engine.cells import Gradients
 from addlab.engine.compiling import OPTIONS
-from addlab.engine.forward import ROWS, head, pair_of, states_at, with_noise
+from addlab.engine.forward import ROWS, as_read, head, pair_of, states_at
 from addlab.engine.functions import exp, log1p
 from addlab.engine.lanes import (
     WIDTH,
@@ -107,7 +108,7 @@ def backward(shape, net, tape, tile, work, begin, row, count, share, missed, sum
     dh_before, dh = address(work.dh, 0), address(work.dh, size)
     head(shape, net, tape, logits, rows, row, count)
     loss = score(work, tile, begin, count, share, missed)
-    _, top, _, _, _ = states_at(shape, tape, shape.layers - 1, row, rows)
+    top = states_at(shape, tape, shape.layers - 1, row, rows).h_next
     ddense = address(sums, places.dense)
     multiply(ddense, WIDTH, ddense, WIDTH, top, 1, hidden, logits, WIDTH, hidden, WIDTH, both)
     add_rows(logits, address(sums, places.dense_bias), both, WIDTH)
@@ -117,22 +118,17 @@ def backward(shape, net, tape, tile, work, begin, row, count, share, missed, sum
         carry, dc = address(work.carried, layer * size), address(work.carried, (shape.layers + layer) * size)
         add(carry, address(work.dh, count * size), size)
         copy(nothing, dh_before, size)
-        read, _, _, _, _ = states_at(shape, tape, layer, row, rows)  # h as each column read it
-        if tile.noise.size:
-            for t in range(count):
-                with_noise(shape, tile, layer, begin + t, ahead(read, t * size), address(work.noisy, t * size))
-            read = address(work.noisy, 0)
         for t in range(count - 1, -1, -1):
-            _, h_next, c, c_next, z = states_at(shape, tape, layer, row + t, rows)
-            if tile.noise.size and shape.states == 2:
-                with_noise(shape, tile, shape.layers + layer, begin + t, c, address(work.noisy, count * size))
-                c = address(work.noisy, count * size)
-            before, here = ahead(dh_before, t * size), ahead(dz, t * rows * width)
-            cells.backward(shape.cell, z, ahead(read, t * size), h_next, c, c_next, ahead(dh, t * size), before, dc,
-                           here, rows, hidden)
-            multiply(before, hidden, before, hidden, ahead(here, free), width, 1, address(net.own_t, weights), hidden,
-                     rows, hidden, reached)
+            column = states_at(shape, tape, layer, row + t, rows)
+            if tile.noise.size:
+                column = as_read(shape, tile, layer, begin + t, column, address(work.noisy, t * size),
+                                 address(work.noisy, count * size))
+            d = Gradients(ahead(dh, t * size), ahead(dh_before, t * size), dc, ahead(dz, t * rows * width))
+            cells.backward(shape.cell, column, d, rows, hidden)
+            multiply(d.h_before, hidden, d.h_before, hidden, ahead(d.z, free), width, 1, address(net.own_t, weights),
+                     hidden, rows, hidden, reached)
         copy(dh_before, carry, size)
+        read = address(work.noisy, 0) if tile.noise.size else states_at(shape, tape, layer, row, rows).h
         down = address(sums, places.own + weights)
         multiply(down, reached, down, reached, read, 1, hidden, ahead(dz, free), width, hidden, reached, both)
         if layer == 0:
@@ -142,7 +138,7 @@ def backward(shape, net, tape, tile, work, begin, row, count, share, missed, sum
                     add(ahead(dz, (t * rows + r) * width), address(sums, pair * width), width)
         else:
             add_rows(dz, address(sums, places.bias + layer * width), both, width)
-            _, below, _, _, _ = states_at(shape, tape, layer - 1, row, rows)
+            below = states_at(shape, tape, layer - 1, row, rows).h_next
             into = address(sums, places.into + weights)
             multiply(into, reached, into, reached, below, 1, hidden, dz, width, hidden, reached, both)
             multiply(dh, hidden, nothing, 0, dz, width, 1, address(net.into_t, weights), hidden, both, hidden, reached)

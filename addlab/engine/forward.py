@@ -10,6 +10,7 @@ import numpy as np
 from numba import njit
 
 from addlab.engine import cells
+from addlab.engine.cells import Column
 from addlab.engine.compiling import OPTIONS
 from addlab.engine.lanes import WIDTH, address, ahead, aligned, copy, load, store
 from addlab.engine.products import multiply
@@ -47,14 +48,14 @@ def tape_of(shape, columns, rows):
 
 @njit(**OPTIONS)
 def states_at(shape, tape, layer, column, rows):
-    """Pointers to h and c before and after a column, and to its z, which lies where h after it does if not kept."""
+    """The Column there; its z lies where h after it does if not kept."""
     size = rows * shape.hidden
     at = (layer * (tape.columns + 1) + column) * size
     h, h_next = address(tape.h, at), address(tape.h, at + size)
     z = address(tape.z, (layer * tape.columns + column) * rows * shape.width) if shape.keeps_z else h_next
     if shape.states == 2:
-        return h, h_next, address(tape.c, at), address(tape.c, at + size), z
-    return h, h_next, h, h_next, z
+        return Column(h, h_next, address(tape.c, at), address(tape.c, at + size), z)
+    return Column(h, h_next, h, h_next, z)
 
 
 @njit(**OPTIONS)
@@ -78,14 +79,24 @@ def with_noise(shape, tile, state, column, source, to):
 
 
 @njit(**OPTIONS)
+def as_read(shape, tile, layer, number, column, h, c):
+    """A Column as column `number` of the digits reads it: with noise on the states before, at h and c."""
+    with_noise(shape, tile, layer, number, column.h, h)
+    if shape.states == 2:
+        with_noise(shape, tile, shape.layers + layer, number, column.c, c)
+    return Column(h, column.h_next, c, column.c_next, column.z)
+
+
+@njit(**OPTIONS)
 def forward(shape, net, tape, tile, noisy, begin, row, count):
     """Walk `count` columns of digits from column `begin` on; row `row` of the tape holds the state before.
 
     `noisy` is room for a state with noise, h and c: [2, rows, hidden], or empty where there is none.
     """
     rows, hidden, width, reached, free = tile.rows, shape.hidden, shape.width, shape.reached, shape.free
+    size = rows * hidden
     for layer in range(shape.layers):
-        _, _, _, _, z = states_at(shape, tape, layer, row, rows)
+        z = states_at(shape, tape, layer, row, rows).z  # of all columns, one after the other
         if layer == 0:
             for t in range(count):
                 for r in range(rows):
@@ -93,29 +104,25 @@ def forward(shape, net, tape, tile, noisy, begin, row, count):
                     copy(address(net.table, pair * width), ahead(z, (t * rows + r) * width), width)
         else:
             bias = address(net.bias, layer * width)
-            _, below, _, _, _ = states_at(shape, tape, layer - 1, row, rows)
+            below = states_at(shape, tape, layer - 1, row, rows).h_next
             multiply(z, width, bias, 0, below, hidden, 1, address(net.into, layer * hidden * reached), reached,
                      count * rows, reached, hidden)
             for i in range(count * rows * (free > 0)):
                 copy(ahead(bias, reached), ahead(z, i * width + reached), free)
         own = address(net.own, layer * hidden * reached)
         for t in range(count):
-            h, h_next, c, c_next, z = states_at(shape, tape, layer, row + t, rows)
+            column = states_at(shape, tape, layer, row + t, rows)
             if tile.noise.size:
-                with_noise(shape, tile, layer, begin + t, h, address(noisy, 0))
-                h = address(noisy, 0)
-                if shape.states == 2:
-                    with_noise(shape, tile, shape.layers + layer, begin + t, c, address(noisy, rows * hidden))
-                    c = address(noisy, rows * hidden)
-            reached_z = ahead(z, free)
-            multiply(reached_z, width, reached_z, width, h, hidden, 1, own, reached, rows, reached, hidden)
-            cells.forward(shape.cell, z, h, h_next, c, c_next, rows, hidden)
+                column = as_read(shape, tile, layer, begin + t, column, address(noisy, 0), address(noisy, size))
+            reached_z = ahead(column.z, free)
+            multiply(reached_z, width, reached_z, width, column.h, hidden, 1, own, reached, rows, reached, hidden)
+            cells.forward(shape.cell, column, rows, hidden)
 
 
 @njit(**OPTIONS)
 def head(shape, net, tape, logits, rows, row, count):
     """Logits [count * rows, 16] of the columns behind row `row` of the tape."""
-    _, top, _, _, _ = states_at(shape, tape, shape.layers - 1, row, rows)
+    top = states_at(shape, tape, shape.layers - 1, row, rows).h_next
     multiply(logits, WIDTH, address(net.dense_bias, 0), 0, top, shape.hidden, 1, address(net.dense, 0), WIDTH,
              count * rows, WIDTH, shape.hidden)
 
@@ -125,9 +132,9 @@ def move(shape, tape, rows, row, place, to_tape):
     """Copy the states in a row of the tape from (or to) a place for them: h of all layers, then c."""
     size = rows * shape.hidden
     for layer in range(shape.layers):
-        h, _, c, _, _ = states_at(shape, tape, layer, row, rows)
+        here = states_at(shape, tape, layer, row, rows)
         kept = ahead(place, layer * size)
-        copy(kept if to_tape else h, h if to_tape else kept, size)
+        copy(kept if to_tape else here.h, here.h if to_tape else kept, size)
         if shape.states == 2:
             kept = ahead(place, (shape.layers + layer) * size)
-            copy(kept if to_tape else c, c if to_tape else kept, size)
+            copy(kept if to_tape else here.c, here.c if to_tape else kept, size)
