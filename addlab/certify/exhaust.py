@@ -77,6 +77,22 @@ def exhaust(model, machine=ADDITION, most=MOST, on_column=None):
     return Exhaustion(seen.count, sizes, False, right_up_to=max(0, len(sizes) - empty_last))
 
 
+def reached(model, machine=ADDITION, most=MOST):
+    """All states that a network reaches, the start first: float32 [rows, count, hidden], and the machine's beside them.
+
+    Raises ValueError where they are more than `most`, or a symbol is wrong.
+    """
+    walk = Walk(model, machine)
+    seen, at, column = States(walk), 0, 0
+    seen.add(*walk.start())
+    while at < seen.count:
+        level, column = range(at, seen.count), column + 1
+        if expand(walk, seen, level, column, most) or seen.count > most:
+            raise ValueError(f"states: not closed after {seen.count}, allowed is a network that `exhaust` closes")
+        at = level.stop
+    return seen.take(np.arange(seen.count))
+
+
 def expand(walk, seen, level, column, most):
     """Feed the states of a level every column; the path of a shortest wrong input, or None.
 
