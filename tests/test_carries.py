@@ -2,10 +2,12 @@ import numpy as np
 import pytest
 import torch
 
-from addlab.certify import counterexample
+from addlab.certify import ADDITION, Certificate, Rounded, counterexample
 from addlab.certify import search as searching
 from addlab.certify.search import search
-from addlab.study import fading
+from addlab.certify.walk import Walk
+from addlab.study import fading, proofs
+from addlab.study.short import short_sums
 from addrnn import Adder, Config, carry_add
 
 
@@ -39,11 +41,9 @@ def test_an_exact_adder_has_no_counterexample_and_the_search_says_how_far_it_loo
     rng = np.random.default_rng(0)
     for a, b in [*rng.integers(0, 10**15, (20, 2)).tolist(), (10**400 - 1, 1), (10**400 - 1, 0)]:
         assert model.add(a, b) == a + b
-    found = search(model, digits=300)
-    assert found.pair is None
-    assert found.digits == 301  # one more for the last carry
-    assert found.states > 100_000
-    assert counterexample(model, digits=40) is None
+    found = search(model, digits=30, depth=3)
+    assert (found.wrong, found.length, found.shortest, found.tried) == (None, None, False, 3)
+    assert found.states > 1_000_000
 
 
 @pytest.mark.parametrize("tilt", [3.95, 4.0, 4.2])
@@ -51,15 +51,16 @@ def test_a_carry_that_fades_after_k_columns_gives_a_counterexample_of_k_columns(
     model = handmade(tilt)
     k = next(k for k in range(1, 100) if model.add(10**k - 1, 1) != 10**k)
     found = search(model, digits=100)
-    assert digits(found.pair) == k
+    assert digits(found.wrong) == found.length == k
+    assert found.shortest == (k <= found.tried + 1)
 
 
 def test_a_fading_carry_is_found_far_out():
-    """Too far for the first beam: the repeats have to find it."""
+    """Too far for the first beam: the runs have to find it."""
     model = handmade(tilt=3.938)
     k = next(k for k in range(1, 100) if model.add(10**k - 1, 1) != 10**k)
     assert 20 < k
-    assert 20 < digits(search(model).pair) <= k
+    assert 20 < search(model, depth=3).length <= k
 
 
 @pytest.mark.parametrize("cell", ["RNN", "LSTM", "GRU"])
@@ -70,17 +71,57 @@ def test_what_is_reported_is_added_wrongly(cell, layers):
     assert model.add(a, b) != a + b
 
 
-def test_a_pair_that_the_model_adds_rightly_is_never_reported():
-    walk = searching.Walk(handmade(), digits=10)
-    walk.wrong = [bytes([99, 1]), bytes([19, 90, 0, 0])]  # as if the walk's own arithmetic had been off
-    assert walk.confirmed() is None
+def test_all_wrong_sums_of_two_digits_are_found_each_where_it_first_goes_wrong():
+    """Against every one of the 10,000 sums, asked by itself."""
+    model = handmade(tilt=4.2)
+    with torch.no_grad():
+        model.embed_layer.weight[7] += 0.3  # the digit 7 is misread now and then
+    a, b = np.divmod(np.arange(10**4), 100)
+    num1, num2 = (np.stack([n // 10**k % 10 for k in range(3)], axis=1) for n in (a, b))
+    two = np.maximum(a, b) > 9
+    wrong = (model.predict(num1, num2) != carry_add(num1, num2)).any(axis=1)
+    num1, num2 = num1[~two, :2], num2[~two, :2]
+    one = (model.predict(num1, num2) != carry_add(num1, num2)).any(axis=1)
+    assert wrong[two].any()
+    found = short_sums(model, digits=2)
+    assert found["wrong"] == [one.sum(), wrong[two].sum()] and found["sums"] == [100, 9900]
+    assert sum(sums for *_, sums in found["where"]) == sum(found["wrong"])
+    for a, b in found["examples"]:
+        assert model.add(a, b) != a + b
+    assert 0 <= found["repaired"] <= sum(found["wrong"])
+
+
+def test_the_search_serves_any_machine_and_knows_the_shortest():
+    """A network proved to give the remainder by 3, asked for another machine's answers."""
+    certificate = Certificate.load(proofs.folder() / "remainder_3")
+    network, machine = certificate.network(), proofs.checker.read_machine(certificate.claim["machine"])
+    assert counterexample(network, machine, digits=6) is None
+    output = [row[:] for row in machine.output]
+    output[2][7] = 0  # wrong from state 2, which takes one column
+    other = type(machine)(machine.symbols, machine.inputs, machine.outputs, machine.next_state, output)
+    found = search(network, other, digits=6)
+    (columns,) = found.wrong
+    assert found.shortest and found.length == len(columns) == 2 and columns[1] == 7 and columns[0] % 3 == 2
+
+
+def test_a_rounded_network_is_searched_on_its_grid():
+    network = Rounded(handmade(tilt=4.2), 4)
+    a, b = counterexample(network)
+    assert network.add(a, b) != a + b
+
+
+def test_an_input_that_the_network_gets_right_is_never_reported():
+    hunt = searching.Hunt(handmade(), ADDITION, digits=10)
+    hunt.note([[99, 1], [19, 90, 0, 0]])  # as if the walk's own arithmetic had been off
+    assert hunt.wrong is None
 
 
 def test_columns_become_the_shortest_numbers_that_show_their_last_digit():
-    for columns, pair in [(b"\x63", (9, 9)), (b"\x63\x00", (9, 9)), (b"\x63\x00\x00", (1009, 9)), (b"\x00", (0, 0)),
-                          (b"\x0c\x22", (31, 42))]:
-        assert searching.numbers(columns) == pair
-        assert searching.length(columns) == digits(pair) or columns == b"\x00"
+    walk = Walk(handmade())
+    for columns, pair in [([99], (9, 9)), ([99, 0], (9, 9)), ([99, 0, 0], (9, 1009)), ([0], (0, 0)),
+                          ([12, 34], (31, 42)), ([0, 0], (0, 0))]:
+        assert walk.inputs(columns) == pair
+        assert walk.length(columns) == digits(pair)
 
 
 @pytest.mark.parametrize("kind", searching.KINDS)

@@ -21,7 +21,9 @@ import torch
 import addrnn
 from addlab import files
 from addlab.command import fail, one_line_errors
-from addlab.study.short import short_sums
+from addlab.study.short import shapes
+from addlab.study.short import short_sums as searched
+from addlab.study.states import exhausted, recorded
 
 RECORDS = Path(addrnn.__file__).resolve().parent / "records"
 FOLDER = RECORDS / "studies"
@@ -33,27 +35,59 @@ def keep(name, rows):
     files.write_whole(FOLDER / f"{name}.json", ("[" + ",\n ".join(map(json.dumps, rows)) + "]\n").encode())
 
 
-def study(name, models, look):
-    """Add to records/studies/NAME.json what `look` finds of each model that is not in it yet, on all cores."""
-    path = FOLDER / f"{name}.json"
-    rows = json.loads(path.read_text()) if path.exists() else []
-    missing = [model for model in models if model not in {row["model"] for row in rows}]
-    with multiprocessing.get_context("spawn").Pool(min(os.cpu_count(), len(missing) or 1), torch.set_num_threads,
-                                                   [1]) as pool:
-        for row in pool.imap_unordered(look, missing):
+# Short sums
+
+MODELS = [f"runs/default/seed{seed}" for seed in range(20)]
+DIGITS = 3, 4  # four take three minutes of a core for each model
+
+
+def short_sums():
+    """What all sums of up to three digits come to, then of four, for twenty seeds of the original's settings."""
+    rows = json.loads((FOLDER / "short_sums.json").read_text()) if (FOLDER / "short_sums.json").exists() else []
+    missing = [(model, digits) for digits in DIGITS for model in MODELS
+               if not any((row["model"], row["digits"]) == (model, digits) for row in rows)]
+    many = min(os.cpu_count(), len(missing) or 1)
+    with multiprocessing.get_context("spawn").Pool(many, torch.set_num_threads, [1]) as pool:
+        for row in pool.imap_unordered(short, missing):
             print(json.dumps(row)[:300], flush=True)
-            rows.append(row)
-            keep(name, sorted(rows, key=lambda row: models.index(row["model"])))
+            rows = sorted([*rows, row], key=lambda row: (row["digits"], MODELS.index(row["model"])))
+            keep("short_sums", rows)
 
 
-SHORT = [f"runs/default/seed{seed}" for seed in range(20)]
+def short(job):
+    model, digits = job
+    adder = addrnn.Adder.load(RECORDS / f"{model}.safetensors")
+    return {"model": model} | searched(adder, digits) | ({"shapes": shapes(adder)} if digits == DIGITS[0] else {})
 
 
-def short(model):
-    return {"model": model} | short_sums(addrnn.Adder.load(RECORDS / f"{model}.safetensors"))
+# Every state
+
+AS_THEY_ARE = ["rnn_48_parameters", "rnn_52_parameters"]
+LAST = [*AS_THEY_ARE, "add_three_numbers"]  # which take minutes
+GRIDS = [1, 2, 4, 8, 16, 32]
 
 
-STUDIES = {"short_sums": lambda: study("short_sums", SHORT, short)}
+def states():
+    """The smallest adders as they are, and every other proved network on the first grid on which it closes, and those
+    tried before; of adders that were trained on random sums alone, what comes of them on the coarsest grid."""
+    rows = {(row["network"], row["grid"]): row for row in recorded()}
+
+    def row(network, grid):
+        if (network, grid) not in rows:
+            rows[network, grid] = exhausted(network, grid)
+            print(json.dumps(rows[network, grid]), flush=True)
+            keep("states", list(rows.values()))
+        return rows[network, grid]
+
+    proofs = {path.stem for path in (RECORDS / "proofs").glob("*.safetensors")}
+    trained = [f"runs/default/seed{seed}.safetensors" for seed in range(5)]
+    for name in [*sorted(proofs - set(LAST)), *trained, *LAST]:
+        for grid in [None] if name in AS_THEY_ARE else GRIDS[:1] if name in trained else GRIDS:
+            if row(name if name in trained else f"proofs/{name}.json", grid)["closed"]:
+                break
+
+
+STUDIES = {"states": states, "short_sums": short_sums}
 
 
 def main(wanted):

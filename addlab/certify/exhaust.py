@@ -56,7 +56,22 @@ def exhaust(model, machine=ADDITION, most=MOST, on_column=None):
     model: an addrnn.Adder, a machines.Network with its machine, or a Rounded, which knows its machine.
     on_column(column, new, states) is called after each column. Returns an Exhaustion.
     """
-    walk = Walk(model, machine)
+    return follow(Walk(model, machine), most, on_column)[0]
+
+
+def reached(model, machine=ADDITION, most=MOST):
+    """All states of a network that `exhaust` closes, the start first: float32 [rows, count, hidden], and the machine's.
+
+    Raises ValueError for another network.
+    """
+    found, seen = follow(Walk(model, machine), most)
+    if not found.closed:
+        raise ValueError(f"states: not closed after {found.states}, allowed is a network that `exhaust` closes")
+    return seen.take(np.arange(seen.count))
+
+
+def follow(walk, most, on_column=None):
+    """What `exhaust` finds, and the States reached."""
     seen, at, sizes = States(walk), 0, []
     seen.add(*walk.start())
     while at < seen.count <= most:
@@ -65,16 +80,16 @@ def exhaust(model, machine=ADDITION, most=MOST, on_column=None):
         if wrong:
             right = min(walk.length(wrong), len(wrong)) - 1
             return Exhaustion(level.stop, sizes, False, wrong=walk.inputs(wrong), right_up_to=right,
-                              shortest=walk.length(wrong) == right + 1)
+                              shortest=walk.length(wrong) == right + 1), seen
         if seen.count <= most:
             at = level.stop
             sizes.append(seen.count - at)
             if on_column:
                 on_column(len(sizes), sizes[-1], seen.count)
     if at == seen.count:
-        return Exhaustion(at, sizes, True, behaviours(walk.machine, seen.machine_states()))
+        return Exhaustion(at, sizes, True, behaviours(walk.machine, seen.machine_states())), seen
     empty_last = walk.machine == ADDITION  # as many columns as were tried hold one digit less
-    return Exhaustion(seen.count, sizes, False, right_up_to=max(0, len(sizes) - empty_last))
+    return Exhaustion(seen.count, sizes, False, right_up_to=max(0, len(sizes) - empty_last)), seen
 
 
 def expand(walk, seen, level, column, most):

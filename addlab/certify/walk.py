@@ -53,7 +53,8 @@ class Walk:
     def feed(self, state, columns):
         """Feed each state its own columns [count, n]: (logits [count, n, outputs], state after)."""
         if self.grid is None and len(self.parts) == len(self.parts[0]) == 1:
-            return self.run(self.parts[0][0], state, columns)
+            logits, after = self.run(self.parts[0][0], state, columns)
+            return logits[..., : self.machine.outputs], after
         logits = np.empty((*columns.shape, self.machine.outputs), np.float32)
         for t in range(columns.shape[1]):
             after = np.empty_like(state)

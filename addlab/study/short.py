@@ -1,4 +1,8 @@
-"""All sums of up to four digits, each tried: how many a model gets wrong, where, and what a column 0 + 0 repairs."""
+"""Short sums that go wrong: all of up to so many digits, each tried, and how often sums of one shape do.
+
+Two causes are told apart. A carry that *fades* goes wrong after many columns that sum to 9, whatever stands in front of
+them. A *strange* path goes wrong after few, right after the start, and a column 0 + 0 in front repairs it.
+"""
 
 from collections import Counter
 
@@ -35,6 +39,29 @@ def short_sums(model, digits=4, examples=20):
     return {"digits": digits, "sums": [100] + [99 * 100**n for n in range(1, digits)], "wrong": wrong.tolist(),
             "where": [[*place, sums] for place, sums in sorted(where.items())], "repaired": int(repaired),
             "wrong_after_zero": after_zero.tolist(), "examples": [numbers(path) for _, path in found[:examples]]}
+
+
+FRONTS = {"nothing": 0, "0 + 0": 1, "6 random columns": 6}
+
+
+def shapes(model, count=5000, longest=9):
+    """How often a chain goes wrong, by what stands in front: {front: [of `count` with 0, 1, … columns that sum to 9]}.
+
+    Behind the front stand k columns that sum to 9 and one more, all random; wrong is one whose digit in the k + 1
+    columns, or in an empty one behind them, is not right, while those of the front are.
+    """
+    walk, rng, found = Walk(model), np.random.default_rng(0), {}
+    for front, columns in FRONTS.items():
+        found[front] = []
+        for k in range(longest + 1):
+            path = np.zeros((count, columns + k + 2), int)
+            path[:, : columns if columns > 1 else 0] = rng.integers(0, 100, (count, columns if columns > 1 else 0))
+            path[:, columns : columns + k] = 9 + 9 * rng.integers(0, 10, (count, k))  # 09, 18, … 90
+            path[:, -2] = rng.integers(0, 100, count)
+            state, states = walk.start(count)
+            wrong = walk.feed(state, path)[0].argmax(axis=2) != walk.right(states, path)[0]
+            found[front].append(int((wrong[:, columns:].any(axis=1) & ~wrong[:, :columns].any(axis=1)).sum()))
+    return found
 
 
 def right_after_zero(walk, paths):

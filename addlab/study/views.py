@@ -234,7 +234,7 @@ def remedy_figure(panels, title):
 
 def fading_figure(readings):
     """What a probe reads along chains; readings: {name: {"carry", "no carry": [columns][pairs]}}, two of them."""
-    fig, axes = plots.figure("A plain model loses the carry; one trained with chains keeps it", columns=2, height=3.8,
+    fig, axes = plots.figure("One plain model loses the carry; one trained with chains keeps it", columns=2, height=3.8,
                              sharey=True)
     for ax, (name, found) in zip(axes, readings.items(), strict=True):
         columns = len(found["carry"])
