@@ -58,11 +58,11 @@ def saturated(run, count=20):
     return float((np.abs(walk(run.model, num1, num2)[0][:, -1, :, : run.config.hidden]) > 0.99).mean())
 
 
-def main(count=10):
+def main(count=5):
     """Keep the `overfitting` of models of 1-4 layers half way through 5000 digits, where a batch takes seconds."""
     for config in configs(FIRST, digit_len=5000, layers=LAYERS, batches=300):
         for run in recorded([config]):
-            recall("overfitting", f"{config.layers} layers, {config.batches} batches, seed {config.seed}",
+            recall("overfitting", f"layers {config.layers}, batch {config.batches}, seed {config.seed}",
                    lambda run=run: [float(f"{part:.4g}") for part in overfitting(run, count)])
 
 
