@@ -7,6 +7,7 @@ import {start} from "./worker.js";
 
 const LONGEST = 1000;  // digits, so that each press of a key is answered at once
 
+/** @type {[string, string[]|null][]} */
 const HINTS = [
   ["Random sums are hopeless: it has seen their like. What is rare in them?", null],
   ["A carry. Watch one travel: each 9 hands it on. The bars show how sure the network is.", ["99999", "1"]],

@@ -11,7 +11,7 @@ const number = n => n.toLocaleString("en");
 
 /**
  * @param {HTMLElement} root
- * @param {{kinds: {name: string, hint: string, settings: import("./training.js").Settings}[]}} data
+ * @param {{kinds: {name: string, settings: import("./training.js").Settings}[]}} data
  *   what may be proved; the first is offered first
  */
 export default function mount(root, {kinds}) {
@@ -23,7 +23,7 @@ export default function mount(root, {kinds}) {
 
   const main = button("Train and prove", () => job ? halt("Stopped.") : train(), {class: "main"});
   const other = button("Other seed", () => { seed++; halt(""); train(); }, {hidden: true});
-  const kind = choice({label: "digits from", value: "0", options: kinds.map(({name}, i) => [String(i), name]),
+  const kind = choice({label: "base", value: "0", options: kinds.map(({name}, i) => [String(i), name]),
                        onchange: value => { ({settings} = kinds[Number(value)]); halt(""); reset(); }});
   const stage = (title, text) => {
     const progress = element("progress", {max: "1", value: "0", "aria-label": title});
