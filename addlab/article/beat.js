@@ -115,7 +115,7 @@ export default function mount(root, data) {
     const [text, pair] = HINTS[hint++ % HINTS.length];
     tip.hidden = false;
     tip.replaceChildren(text);
-    if (pair) show(...pair.map(part => network.base === 10 ? part : part.replace(/9/g, network.base - 1)));
+    if (pair) show(...pair.map(part => network.base === 10 ? part : part.replace(/9/g, String(network.base - 1))));
     more.textContent = hint % HINTS.length ? "Next hint" : "Hint";
     say(text);
   }

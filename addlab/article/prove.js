@@ -31,8 +31,8 @@ export default function mount(root, {kinds}) {
     const item = element("li", {}, element("h4", {}, title), progress, news);
     return {item, progress, news};
   };
-  const training = stage("Train", "After each column its state is shaken, harder and harder: what it must remember, it " +
-    "has to remember firmly.");
+  const training = stage("Train", "After each column its state is shaken, harder and harder: what it must remember, " +
+    "it has to remember firmly.");
   const proving = stage("Prove", "Its state is rounded to −1, 0 or 1 after each column. So there are finitely many: " +
     "visit each that any sum can reach, and check the digit it says for every pair that may come next.");
   const repairing = stage("Take the rounding away", "The same weights, not rounded: what does the search find?");
