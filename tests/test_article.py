@@ -104,7 +104,7 @@ def test_samples_of_the_page_are_sums():
 @needs_node
 def test_a_find_of_the_search_is_wrong_by_adder_add_too():
     model = data.shipped("runs/default/seed0")
-    finds = node("""return [1, 2, 3, 4, 5].map(seed => {
+    finds = node("""return [1, 2, 3].map(seed => {
         const search = new modules['search.js'].Search({network: given, seed});
         while (!search.over) search.step();
         return search.found; });""", data.network(model))
@@ -376,7 +376,7 @@ def test_a_network_trained_with_noise_is_proved_or_fails_by_a_sum(browse, page):
     wait(driver, "prove", "Batch")
     press(driver, "prove", "Stop")
     labels = driver.find_elements("css selector", ".prove .choice label")
-    next(label for label in labels if "0 and 1" in label.text).click()  # base 2 takes seconds
+    next(label for label in labels if label.text.startswith("2")).click()  # base 2 takes seconds
     press(driver, "prove", "Train and prove")
     wait(driver, "prove", "Batch")
     text = wait(driver, "prove", "sums tried:")

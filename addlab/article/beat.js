@@ -7,6 +7,7 @@ import {start} from "./worker.js";
 
 const LONGEST = 1000;  // digits, so that each press of a key is answered at once
 
+/** @type {[string, string[]|null][]} */
 const HINTS = [
   ["Random sums are hopeless: it has seen their like. What is rare in them?", null],
   ["A carry. Watch one travel: each 9 hands it on. The bars show how sure the network is.", ["99999", "1"]],
@@ -114,7 +115,7 @@ export default function mount(root, data) {
     const [text, pair] = HINTS[hint++ % HINTS.length];
     tip.hidden = false;
     tip.replaceChildren(text);
-    if (pair) show(...pair.map(part => network.base === 10 ? part : part.replace(/9/g, network.base - 1)));
+    if (pair) show(...pair.map(part => network.base === 10 ? part : part.replace(/9/g, String(network.base - 1))));
     more.textContent = hint % HINTS.length ? "Next hint" : "Hint";
     say(text);
   }

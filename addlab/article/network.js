@@ -7,7 +7,8 @@
  * @typedef {{cell: "RNN"|"LSTM"|"GRU", layers: number, hidden: number, embedding: number, base?: number,
  *            weights: string|Float32Array}} NetworkData  weights: those of torch's state_dict, one after the other;
  *                                                        a string is base64 of little-endian float32
- * @typedef {{back: Float64Array, into: Float64Array, bias: Float64Array}} Layer  matrices [gates * hidden, inputs]
+ * @typedef {{back: Float64Array, into: Float64Array, bias: Float64Array, biasBack: Float64Array}} Layer
+ *   matrices are [gates * hidden, inputs]
  * @typedef {{a: number, b: number, carry: number, total: number, said: number, lead: number, sure: number,
  *            state: Float64Array}} Column  carry: the one that comes in; lead: of the right logit over the best other
  */
@@ -53,9 +54,14 @@ export class Network {
   /** @param {NetworkData} data */
   constructor(data) {
     const {cell, layers, hidden, embedding, base = 10} = data, all = floats(data.weights);
-    Object.assign(this, {data, cell, layers, hidden, embedding, base});
+    this.data = data;
+    this.cell = cell;
+    this.layers = layers;
+    this.hidden = hidden;
+    this.base = base;
     const wide = GATES[cell] * hidden;
     let at = 0;
+    /** @param {number} count */
     const take = count => Float64Array.from(all.subarray(at, at += count));
     const embed = take(base * embedding);
     /** @type {Layer[]} */

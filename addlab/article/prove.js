@@ -11,7 +11,7 @@ const number = n => n.toLocaleString("en");
 
 /**
  * @param {HTMLElement} root
- * @param {{kinds: {name: string, hint: string, settings: import("./training.js").Settings}[]}} data
+ * @param {{kinds: {name: string, settings: import("./training.js").Settings}[]}} data
  *   what may be proved; the first is offered first
  */
 export default function mount(root, {kinds}) {
@@ -23,7 +23,7 @@ export default function mount(root, {kinds}) {
 
   const main = button("Train and prove", () => job ? halt("Stopped.") : train(), {class: "main"});
   const other = button("Other seed", () => { seed++; halt(""); train(); }, {hidden: true});
-  const kind = choice({label: "digits from", value: "0", options: kinds.map(({name}, i) => [String(i), name]),
+  const kind = choice({label: "base", value: "0", options: kinds.map(({name}, i) => [String(i), name]),
                        onchange: value => { ({settings} = kinds[Number(value)]); halt(""); reset(); }});
   const stage = (title, text) => {
     const progress = element("progress", {max: "1", value: "0", "aria-label": title});
@@ -31,8 +31,8 @@ export default function mount(root, {kinds}) {
     const item = element("li", {}, element("h4", {}, title), progress, news);
     return {item, progress, news};
   };
-  const training = stage("Train", "After each column its state is shaken, harder and harder: what it must remember, it " +
-    "has to remember firmly.");
+  const training = stage("Train", "After each column its state is shaken, harder and harder: what it must remember, " +
+    "it has to remember firmly.");
   const proving = stage("Prove", "Its state is rounded to −1, 0 or 1 after each column. So there are finitely many: " +
     "visit each that any sum can reach, and check the digit it says for every pair that may come next.");
   const repairing = stage("Take the rounding away", "The same weights, not rounded: what does the search find?");

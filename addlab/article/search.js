@@ -21,10 +21,18 @@ export class Search {
    */
   constructor({network, seed = 0, random = 100, digits = 10, width = 24, depth = 48, temper = 1, chain = 300}) {
     this.network = Network.from(network);
-    Object.assign(this, {width, depth, temper, chain, digits, left: random, tried: 0, over: false});
+    this.digits = digits;
+    this.width = width;
+    this.depth = depth;
+    this.temper = temper;
+    this.chain = chain;
+    this.left = random;  // sums at random still to be tried
+    this.tried = 0;
+    this.over = false;
     this.random = randomness(seed);
     /** @type {Begun[]} */
     this.begun = [{state: this.network.start(), carry: 0, pairs: [], lead: Infinity}];
+    /** @type {Begun[]} */
     this.grown = [];
     this.at = 0;
     this.chains = this.allChains();

@@ -9,21 +9,26 @@
 import {Backprop, tensors, views} from "./backprop.js";
 import {randomness} from "./random.js";
 
+/** @type {Required<Settings>} */
 export const DEFAULTS = {cell: "RNN", layers: 1, hidden: 32, embedding: 32, base: 10, digits: 10, pairs: 100,
                          rate: 3e-3, seed: 0, noise: 0, batches: Infinity};
 
 export class Training {
   /** @param {Settings} settings */
   constructor(settings) {
+    /** @type {Required<Settings>} */
     this.settings = {...DEFAULTS, ...settings};
     const {cell, layers, hidden, embedding, base, digits, pairs, seed} = this.settings;
+    /** @type {import("./backprop.js").Shape} */
     this.shape = {cell, layers, hidden, embedding, base};
     this.random = randomness(seed);
     const size = tensors(this.shape).reduce((sum, [, count]) => sum + count, 0), edge = 1 / Math.sqrt(hidden);
     this.parameters = Float64Array.from({length: size}, () => (2 * this.random.uniform() - 1) * edge);
     const {embed} = views(this.shape, this.parameters);
     embed.forEach((_, i) => { embed[i] = this.random.normal(); });
-    [this.gradient, this.mean, this.square] = [1, 2, 3].map(() => new Float64Array(size));
+    this.gradient = new Float64Array(size);
+    this.mean = new Float64Array(size);    // of the gradient, and of its square, as Adam keeps them
+    this.square = new Float64Array(size);
     this.network = new Backprop(this.shape, pairs, digits + 1, this.parameters, this.gradient);
     this.network.noise = this.random.normal;
     this.done = 0;

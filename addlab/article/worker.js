@@ -10,6 +10,7 @@ import {Search} from "./search.js";
 import {Training} from "./training.js";
 
 const SLICE = 25;  // ms of work between two looks at the messages
+let address = "";  // of the worker's text, once it is needed
 
 /** Training that also says what it now makes of some sums. */
 class Lesson extends Training {
@@ -74,8 +75,10 @@ export function start(job, options, onnews) {
   };
   try {
     // `program` is what all modules stand in when they are inlined (see __init__.py): the worker runs the same.
+    // @ts-ignore
     const text = `(${program})()["worker.js"].serve(self)`;
-    const worker = new Worker(URL.createObjectURL(new Blob([text], {type: "text/javascript"})));
+    address ||= URL.createObjectURL(new Blob([text], {type: "text/javascript"}));
+    const worker = new Worker(address);
     worker.onerror = event => { event.preventDefault(); worker.terminate(); if (!stopped) here(); };
     begin(worker);
   } catch {
