@@ -259,6 +259,8 @@ class Browser:
         path.write_text(html, encoding="utf-8")
         self.address = path.as_uri()
         self.driver.get(self.address)
+        if script:
+            self.wait("document.querySelector('.addrnn .body')?.childElementCount > 0")
 
     def ask(self, expression, *arguments):
         return self.driver.execute_script(f"return {expression}", *arguments)
@@ -423,7 +425,7 @@ def test_fade_says_what_the_networks_say(browser, facts):
             for first in (1, 0):
                 said, right = (f"{number:061d}" for number in (model.add("9" * 60, first), 10**60 - 1 + first))
                 wrong.append(sum(x != y for x, y in zip(said, right, strict=True)))
-            verdicts = browser.texts(".sums div > :last-child")
+            verdicts = browser.texts(".answers div > :last-child")
             assert verdicts == [f"{count} wrong" if count else "right" for count in wrong]
             browser.wait("document.querySelectorAll('rect.wrong').length === arguments[0]", sum(wrong))
 
@@ -454,11 +456,14 @@ def test_phantom_shows_what_the_network_says(browser, facts):
     said = half.predict(a, b)[:, 0]
     mended = half.predict(np.hstack([zero, a]), np.hstack([zero, b]))[:, 1]
     assert [int(text) for text in browser.texts(".cell")] == said.tolist()
+    corners = browser.ask("[...document.querySelectorAll('.cell')].map(cell => [cell.offsetTop, cell.offsetLeft])")
+    rows, columns = np.array(corners).reshape(10, 10, 2).transpose(2, 0, 1)
+    assert (np.ptp(rows, 1) == 0).all() and (np.ptp(columns, 0) == 0).all() and (np.diff(columns[0]) > 20).all()
     assert browser.ask("document.querySelectorAll('.cell.bad').length") == (said != (a + b)[:, 0] % 10).sum()
     full = facts["phantom"]["full"]
     model = addrnn.Adder.load(ROOT / "records" / "runs" / "default" / f"seed{full['seed']}.safetensors")
-    rows = "[...document.querySelectorAll('table')].map(one => [...one.rows[2].cells].slice(1).map(c => c.textContent))"
-    assert int("".join(browser.ask(rows)[1])) == model.add(*full["pair"])
+    says = "[...document.querySelectorAll('table')].map(one => [...one.rows[2].cells].slice(1).map(c => c.textContent))"
+    assert int("".join(browser.ask(says)[1])) == model.add(*full["pair"])
     browser.tab_to(browser.ask("document.querySelector('.cell.chosen').getAttribute('aria-label')"))
     before = browser.ask("document.querySelector('.cell.chosen').getAttribute('aria-label')")
     browser.press(Keys.ARROW_RIGHT)
@@ -466,7 +471,7 @@ def test_phantom_shows_what_the_network_says(browser, facts):
     assert browser.ask("document.activeElement.getAttribute('aria-label')") != before
     browser.ask("document.querySelectorAll('.choice input')[1].click()")
     assert [int(text) for text in browser.texts(".cell")] == mended.tolist()
-    assert int("".join(browser.ask(rows)[1])) == model.add(*(f"{number}0" for number in full["pair"]))
+    assert int("".join(browser.ask(says)[1])) == model.add(*(f"{number}0" for number in full["pair"]))
 
 
 def test_claims_open_one_at_a_time_by_keyboard(browser, facts):

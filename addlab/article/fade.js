@@ -3,7 +3,7 @@
 import {announce, choice, element, frame, slider, svg} from "./dom.js";
 import {chain, digitsOf, landscape, moves} from "./drift.js";
 import {Network} from "./network.js";
-import {ball, between, chart, curve, glide, linear, PAINT, rule, words} from "./plot.js";
+import {ball, between, chart, curve, glide, linear, PAINT, rule, soon, words} from "./plot.js";
 
 /** @typedef {import("./network.js").NetworkData & {seed: number, probe: number[]}} Trained */
 /** @typedef {{kinds: {name: string, networks: Trained[]}[]}} Data */
@@ -18,12 +18,21 @@ const NAMES = ["no carry", "carry"];
 export default function mount(root, data) {
   const body = frame(root, {name: "fade", question: "How long does a carry last?",
     hint: "Drag the nines. Then choose another training, or another seed."});
+  let destroy = soon(() => { destroy = fill(body, data); });
+  return {destroy() {
+    destroy();
+    root.replaceChildren();
+  }};
+}
+
+/** Fill the frame; returns what undoes it. @param {HTMLElement} body @param {Data} data */
+function fill(body, data) {
   /** @type {Study[][]} */
   const studies = [];
   let kind = 0, nines = FIRST, place = telling();
   const readings = [0, 0];
 
-  const sums = element("div", {class: "sums digits"}), verdict = element("p", {class: "verdict"});
+  const sums = element("div", {class: "answers digits"}), verdict = element("p", {class: "verdict"});
   const seeds = element("div", {class: "seeds"});
   const paths = chart("What a probe reads off the state after each nine, with a carry and without", () => 246,
                       width => drawPaths(shown(), nines, width));
@@ -70,12 +79,7 @@ export default function mount(root, data) {
 
   listSeeds();
   show(true);
-  return {destroy() {
-    balls.destroy();
-    paths.destroy();
-    valley.destroy();
-    root.replaceChildren();
-  }};
+  return () => { for (const part of [balls, paths, valley]) part.destroy(); };
 }
 
 /** @template A, B @param {A} one @param {B} two @returns {[A, B]} */

@@ -2,6 +2,7 @@
 
 import {announce, choice, element, frame} from "./dom.js";
 import {Network} from "./network.js";
+import {soon} from "./plot.js";
 
 /**
  * @typedef {import("./network.js").NetworkData} NetworkData
@@ -15,9 +16,17 @@ const UPPER = ["28416", "53072"];  // what stands left of the first column in th
 
 /** @param {HTMLElement} root @param {Data} data */
 export default function mount(root, data) {
-  const {half, full} = data;
   const body = frame(root, {name: "phantom", question: "Where does the extra one come from?",
     hint: "Touch a red pair of digits. Then put 0 + 0 in front."});
+  const stop = soon(() => fill(body, data));
+  return {destroy() {
+    stop();
+    root.replaceChildren();
+  }};
+}
+
+/** @param {HTMLElement} body @param {Data} data */
+function fill(body, {half, full}) {
   const young = Network.from(half.network), old = Network.from(full.network);
   const firsts = [false, true].map(led => Array.from({length: 100}, (_, pair) => first(young, pair, led)));
   const wrong = firsts.map(said => said.filter((digit, pair) => digit !== right(pair)).length);
@@ -28,7 +37,7 @@ export default function mount(root, data) {
   const cells = Array.from({length: 100}, (_, pair) => element("button", {type: "button", class: "cell", tabindex: -1,
     onclick: () => choose(pair), onkeydown: event => travel(event, pair)}));
   const digit = k => element("span", {}, String(k)), digits = [...Array(10).keys()];
-  const table = element("div", {class: "pairs", role: "group", "aria-label": "Pairs of first digits; arrow keys move"},
+  const table = element("div", {class: "firsts", role: "group", "aria-label": "Pairs of first digits; arrow keys move"},
     element("span", {}, "+"), ...digits.map(digit),
     ...digits.flatMap(a => [digit(a), ...cells.slice(10 * a, 10 * a + 10)]));
   const lead = choice({label: "In front", value: "", options: [["", "nothing"], ["0", "0 + 0"]],
@@ -87,7 +96,6 @@ export default function mount(root, data) {
   }
 
   show();
-  return {destroy() { root.replaceChildren(); }};
 }
 
 /** The digit that comes out right. @param {number} pair */

@@ -101,3 +101,13 @@ export function glide(values, show, seconds = 0.45) {
   };
   return {send, jump, destroy: () => cancelAnimationFrame(frame)};
 }
+
+/** Run something long after the page has been painted; returns what stops it. @param {() => void} run */
+export function soon(run) {
+  let timer = 0;
+  const frame = requestAnimationFrame(() => { timer = window.setTimeout(run); });
+  return () => {
+    cancelAnimationFrame(frame);
+    window.clearTimeout(timer);
+  };
+}
