@@ -245,3 +245,4 @@ def test_explained_variance_tells_settings_from_luck():
               for part, shift in zip(luck, (0, 1, 20), strict=True)]
     assert shares[0] < 0.05 < 0.4 < shares[1] < 0.7 < 0.99 < shares[2]
     assert math.isnan(measures.explained([{0: 1.0}, {0: 2.0}]))  # one seed a setting says nothing
+    assert math.isnan(measures.explained([{0: 1.0, 1: 3.0}, {0: 2.0, 1: math.inf}]))

@@ -132,8 +132,12 @@ def digit_length(said, digit_lens, seeds, **_):
     key = "{} digits, RNN, 3 layers, 300 batches, seed {}: tenth"
     tenth = {n: {seed: known[key.format(n, seed)] for seed in range(20) if key.format(n, seed) in known}
              for n in digit_lens}
-    long = max(n for n in digit_lens if tenth[n])
-    same = sorted(set(tenth[long]) & set(groups[long]))
+    both = {n: sorted(set(tenth[n]) & set(groups[n])) for n in digit_lens}
+    if not any(both.values()):
+        said.says("No remedy has a record of these seeds yet.")
+        return groups, falls, rises, tenth
+    long = max(n for n, same in both.items() if same)
+    same = both[long]
     takes = [number(median(sums(of[long][seed]) for seed in same)) for of in (groups, tenth)]
     said.titled("02_remedies", f"Batches until 99 % of {long}-digit sums are right: {takes[0]} as trained and "
                                f"{takes[1]} with the tenth")

@@ -222,10 +222,12 @@ def ratio(a, b):
 def explained(groups):
     """Share of the variance of log batches that lies between settings: 1 is all setting, 0 all luck of the seed.
 
-    groups: [{seed: batches}], censored runs left out; adjusted for what chance alone would give (omega squared).
+    groups: [{seed: batches}]; adjusted for what chance alone would give (omega squared). nan where a run is censored:
+    to leave it out would make its setting quicker than it is.
     """
-    groups = [np.log([x for x in group.values() if math.isfinite(x)]) for group in groups]
-    groups = [group for group in groups if len(group)]
+    groups = [np.log(list(group.values())) for group in groups if group]
+    if not all(np.isfinite(group).all() for group in groups):
+        return math.nan
     if len(groups) < 2 or sum(map(len, groups)) <= len(groups):
         return math.nan
     values = np.concatenate(groups)
