@@ -206,7 +206,7 @@ def test_threads_and_recomputed_segments_change_no_bit(cell, layers, hidden, cou
 
 def test_torchs_default_dtype_changes_no_bit():
     def bits():
-        model = adder(layers=2, hidden=20).float()
+        model = adder(layers=2, hidden=20)
         adam, rng = engine.Adam(model.parameters(), 0.01), np.random.default_rng(0)
         for _ in range(3):
             found = gradients(model, *digits(rng, 20, 6), engine.draw_noise(rng, model, 20, 6, 0.5))

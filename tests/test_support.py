@@ -78,6 +78,14 @@ OTHERS = {
 }
 
 
+@pytest.mark.parametrize("other", ["another forward", "a hook", "another layer"])
+def test_a_model_that_is_not_served_says_what_its_own_forward_says(other):
+    model, (num1, num2, _) = OTHERS[other](), digits(np.random.default_rng(0), 4, 6)
+    if other == "a hook":
+        model.rnn.register_forward_hook(lambda module, given, found: (0 * found[0], found[1]))
+    assert (model.predict(num1, num2) == model(num1, num2).argmax(2).numpy()).all()
+
+
 @pytest.mark.parametrize("other", OTHERS)
 def test_what_is_no_plain_adder_is_not_served(other):
     model, two = OTHERS[other](), np.zeros((2, 3), np.int64)
