@@ -374,18 +374,17 @@ def rounding_errors(*parts):
     Flushing to zero takes up to TINY from an entry, times its factor; from a factor, times its entry; from a result. No
     bound counts below 1, so that the entries add up to `size` at most.
     """
-    terms = 8
-    all_bounds = arb(1)
+    parts = [(matrix, arb(bound).max(1)) for matrix, bound in parts]
+    terms, all_bounds = 8, arb(1)
     for matrix, bound in parts:
         terms += 2 * matrix.ncols()
-        all_bounds += arb(bound).max(1)
+        all_bounds += bound
     relative = terms * ROUNDOFF / (1 - terms * ROUNDOFF)
     errors = []
     for row in range(parts[0][0].nrows()):
         size = arb(0)
         for matrix, bound in parts:
-            for column in range(matrix.ncols()):
-                size += arb(bound).max(1) * abs(matrix[row, column])
+            size += bound * sum(abs(matrix[row, column]) for column in range(matrix.ncols()))
         require(size < LARGEST, "weights: float32 may overflow")
         errors.append(plus_minus(relative * size + terms * TINY * all_bounds * (1 + size)))
     return errors
@@ -408,11 +407,12 @@ def take_matrix(tensors, name, *shape):
 def embed(tensors, machine, cases, embedding):
     """What the first layer reads, a column for each case, and a bound of its entries."""
     table = take_matrix(tensors, "embed_layer.weight", machine.symbols, embedding)
+    rows = table.tolist()
     reads = []
     for case in cases:
         entries = []
         for symbol in machine.columns[case.column]:
-            entries += [table[symbol, entry] for entry in range(embedding)]
+            entries += rows[symbol]
         reads.append(entries)
     return arb_mat(reads).transpose(), largest(table.entries())
 
@@ -473,10 +473,9 @@ def prove_layer(network, layer, cases, tensors, boxes, below, bound):
     for number, case in enumerate(cases):
         vector = [products[row, number] for row in range(rows)] + carried_after[number]
         box = boxes[name_of(case.target)]
-        for entry in range(len(vector)):
-            require(box[entry].contains(vector[entry]),
-                    f"{case.origin}, column {case.column}: entry {entry} of layer {layer + 1} "
-                    f"leaves the box of {name_of(case.target)}")
+        for entry, (value, interval) in enumerate(zip(vector, box, strict=True)):
+            where = f"{case.origin}, column {case.column}: entry {entry} of layer {layer + 1}"
+            require(interval.contains(value), f"{where} leaves the box of {name_of(case.target)}")
     return after, output_bound
 
 
@@ -564,7 +563,8 @@ def report(verdict):
         f"how       {verdict.cases} cases (start or state, column) keep to their boxes; the rest is induction",
         f"margin    in each case the right logit leads by {math.floor(verdict.margin * 1000) / 1000:.3f} or more, "
         "rounding included",
-        "assumed   IEEE float32 (no TF32, no half), sums in any order, tanh and sigmoid within 2^-20; Python, Arb"]
+        "assumed   float32 (no TF32, no half), flushed below 2^-126 or not, sums in any order, tanh and sigmoid within "
+        "2^-20; Python, Arb"]
 
 
 def main(arguments):
