@@ -94,7 +94,7 @@ def test_a_rounded_network_keeps_its_state_on_the_grid_after_every_column(tmp_pa
     with pytest.raises(ValueError, match="without a grid"):
         Rounded.load(tmp_path / "plain.safetensors")
     for bad in (0, -1, 1.5, True, "2"):
-        with pytest.raises(ValueError, match="grid .*: got"):
+        with pytest.raises(ValueError, match=r"grid .*: got"):
             Rounded(model, bad)
 
 
@@ -199,6 +199,14 @@ def test_what_does_not_close_says_how_far_it_is_right():
     found = exhaust(Certificate.load(proofs.folder() / "rnn_48_parameters").network(), most=5000)
     assert not found.closed and found.wrong is None and found.states > 5000
     assert found.columns == [55, 2909] and found.right_up_to == 1  # two columns: one digit and the last carry
+
+
+def test_a_state_that_is_no_number_is_refused():
+    model = Adder(Config(layers=1, hidden=3, embedding=2))
+    with torch.no_grad():
+        model.rnn.bias_hh_l0[1] = float("nan")
+    with pytest.raises(ValueError, match="not finite"):
+        exhaust(Rounded(model, 1))
 
 
 # The command
