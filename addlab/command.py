@@ -142,14 +142,14 @@ def trained(settings, device, save, pairs):
     config = addrnn.Config(**settings)
     if save is not None:
         check_writable(save)
-    begun = []
+    runs = []  # the one that is under way
     try:
-        run = addrnn.train(config, device=device, on_batch=lambda run: begun or begun.append(run))
+        run = addrnn.train(config, device=device, on_batch=lambda run: runs.append(run) if not runs else None)
     except KeyboardInterrupt:
-        if save is None or not begun:
+        if save is None or not runs:
             raise
-        begun[0].model.save(save)
-        raise KeyboardInterrupt(f"{save} holds the weights after {len(begun[0].loss)} batches") from None
+        runs[0].model.save(save)
+        raise KeyboardInterrupt(f"{save} holds the weights after {len(runs[0].loss)} batches") from None
     if save is not None:
         run.model.save(save)  # before anything is printed: whoever reads our output may be gone
     print(run)

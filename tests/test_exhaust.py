@@ -201,6 +201,14 @@ def test_what_does_not_close_says_how_far_it_is_right():
     assert found.columns == [55, 2909] and found.right_up_to == 1  # two columns: one digit and the last carry
 
 
+def test_a_state_that_is_no_number_is_refused():
+    model = Adder(Config(layers=1, hidden=3, embedding=2))
+    with torch.no_grad():
+        model.rnn.bias_hh_l0[1] = float("nan")
+    with pytest.raises(ValueError, match="not finite"):
+        exhaust(Rounded(model, 1))
+
+
 # The command
 
 def test_the_command_says_closed_wrong_or_not_closed(capsys, tmp_path):

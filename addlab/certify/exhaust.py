@@ -97,7 +97,7 @@ def expand(walk, seen, level, column, most):
 
     The empty column comes last, so that a state which other columns reach, too, counts as one where an input may end.
     """
-    wrong = []
+    wrong = None
     with progress_bar(len(level) * walk.columns, f"column {column}") as bar:
         for columns in (np.arange(1, walk.columns), np.zeros(1, int)):
             many = max(1, AT_ONCE // len(columns))
@@ -107,16 +107,17 @@ def expand(walk, seen, level, column, most):
                 parents, fed = np.repeat(np.arange(len(index)), len(columns)), np.tile(columns, len(index))[:, None]
                 logits, after = walk.feed(state[:, parents], fed)
                 right, after_states = walk.right(states[parents], fed)
-                for i in np.flatnonzero(logits[:, 0].argmax(axis=1) != right[:, 0]):
-                    wrong.append((index[parents[i]], int(fed[i, 0])))
+                here = np.flatnonzero(logits[:, 0].argmax(axis=1) != right[:, 0])
+                for i in here[:1] if len(columns) > 1 else here:  # behind other columns one is as short as another
+                    path = [*seen.path(index[parents[i]]), int(fed[i, 0])]
+                    wrong = min(wrong, path, key=walk.length) if wrong else path
                 if not wrong:
                     seen.add(after, after_states, index[parents], fed[:, 0])
                 bar.update(len(fed))
                 bar.set_postfix_str(f"{seen.count:,} states", refresh=False)
                 if seen.count > most:
                     return None
-    paths = [[*seen.path(parent), column] for parent, column in wrong]
-    return min(paths, key=walk.length, default=None)
+    return wrong
 
 
 class States:
@@ -138,6 +139,8 @@ class States:
     def add(self, state, states, parents=(0,), columns=(0,)):
         """Keep what is new of states [rows, count, hidden] beside the machine's, reached from `parents` by columns."""
         flat = np.moveaxis(state, 1, 0).reshape(len(states), -1)
+        if not np.isfinite(flat).all():
+            raise ValueError("network: got a state that is not finite, allowed is one whose states all are")
         if self.short:
             flat = np.pad(np.rint(flat * self.walk.grid).astype(np.int16), ((0, 0), (0, self.size % 2)))
         rows = np.column_stack((np.ascontiguousarray(flat).view(np.uint32), states.astype(np.uint32)))
@@ -159,7 +162,7 @@ class States:
         flat = words.view(np.int16)[:, : self.size] / np.float32(self.walk.grid) if self.short else words.view(
             np.float32)
         state = flat.reshape(len(index), *self.walk.shape).astype(np.float32)
-        return np.ascontiguousarray(np.moveaxis(state, 1, 0)), self.machine_states()[index]
+        return np.ascontiguousarray(np.moveaxis(state, 1, 0)), self.rows[index, -1].astype(int)
 
     def machine_states(self):
         return self.rows[: self.count, -1].astype(int)
@@ -243,7 +246,7 @@ def load(file, grid=None):
 
 def report(file, grid=None, most=MOST):
     """Exhaust the network of a file and say what comes of it; the exit status: 0 right, 1 wrong, 3 not closed."""
-    if (grid is not None and grid < 1) or most < 1:
+    if most < 1 or (grid is not None and grid < 1):
         raise Refusal(f"--grid, --most: got {grid}, {most}, allowed are whole numbers, 1 or more")
     network, machine = load(file, grid)
 
