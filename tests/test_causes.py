@@ -90,6 +90,13 @@ def test_ranks_of_seeds_at_two_lengths(monkeypatch):
     assert first_digit.correlation(10, 100) == (pytest.approx(0.8), 4)
 
 
+def test_lengths_and_shares_are_compared_on_the_seeds_that_all_have(monkeypatch):
+    times = {(10, 10): {0: 1, 1: 2, 2: 3, 3: 4}, (10, 100): {1: 5, 2: 6, 3: 7}, (100, 10): {1: 8}}
+    monkeypatch.setattr(first_digit, "needed", lambda length, share: times.get((length, share), {}))
+    found = first_digit.dose((10, 100), (10, 100))
+    assert found == {(10, 10): {1: 2, 2: 3, 3: 4}, (10, 100): {1: 5, 2: 6, 3: 7}}
+
+
 def test_every_run_of_the_study_has_a_name_of_its_own():
     names = [first_digit.key(*run) for run in first_digit.plan()]
     assert len(names) == len(set(names))
@@ -165,7 +172,8 @@ def test_a_latch_of_the_carry_is_seen_as_such():
 # In pictures
 
 @pytest.mark.parametrize(("draw", "words"), [
-    (first_digit.dose_figure, ["100 digits", "1000 digits"]), (first_digit.leads_figure, ["sums to 9"]),
+    (lambda: first_digit.dose_figure(first_digit.dose()), ["100 digits", "1000 digits"]),
+    (first_digit.leads_figure, ["sums to 9"]),
     (fading.fading_figure, ["1 layer", "base 2", "base 10"]),
     (lambda: order.order_figure(order.found()), ["most first", "coin toss"]),
     (lambda: state.state_figure(results("state")["map, seed 0"]), ["layer 3, by carry", "layer 3, by digit"])])

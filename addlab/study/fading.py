@@ -22,6 +22,7 @@ import numpy as np
 
 from addlab import engine
 from addlab.study import plots
+from addlab.study.carries import groups
 from addlab.study.experiments import configs
 from addlab.study.studies import recall, results
 from addrnn import Adder, streams
@@ -174,6 +175,15 @@ def merged(found):
     return found["distance"][-1] < 1e-3
 
 
+def of_groups():
+    """{group of notebook 06: {seed: `survival`}} of the report's own models, as far as it has been measured."""
+    known, found = results(STUDY), {}
+    for name, runs in groups(range(20)).items():
+        measured = {run.config.seed: known.get(f"{name}, seed {run.config.seed}") for run in runs}
+        found[name] = {seed: result for seed, result in measured.items() if result}
+    return found
+
+
 # In a picture
 
 def fading_figure(looks=LOOKS, rates=(0.1, 0.2, 0.3, 0.5), at=4000):
@@ -213,7 +223,11 @@ def by_batches(looks, **settings):
 
 
 def main():
-    """Train and measure what has no result yet, one after the other."""
+    """Measure the report's own models, then train and measure what has no result yet, one after the other."""
+    for name, runs in groups(range(20)).items():
+        for run in runs:
+            if run.model:
+                recall(STUDY, f"{name}, seed {run.config.seed}", lambda run=run: survival(run.model, 10))
     for config, base, rate in plan():
         name = key(config, base, rate)
         if name not in results(STUDY):

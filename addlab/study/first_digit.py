@@ -172,23 +172,35 @@ def correlation(short, long):
 
 # In pictures
 
-def dose_figure(shares=(10, 100, 300, 1000, 5000), digit_lens=(100, 1000, 5000)):
-    """Batches until 99 % of sums are right against the first column's share of the loss, a line for each length."""
-    fig, ax = plots.figure("The first digit's share of the loss, not the length, decides how long it takes")
-    plots.axis(ax, "", "share of the loss: that of a number of … digits", "batches until 99 % of sums are right",
-               log="xy", xlim=(8, 7000))
-    plots.decades(ax, [10, 100, 1000])
-    lines, colours = {}, {n: plots.colour("digit_len", n) for n in digit_lens}
-    for n in digit_lens:
-        found = {share: list(times.values()) for share in shares if (times := needed(n, share))}
-        lines[n] = [(list(found), [float(np.median(values)) for values in found.values()])]
-        for share, values in found.items():
-            own = share == n  # as every training has it: filled
-            ax.plot([share] * len(values), values, "o", color=colours[n], markersize=4.5, alpha=0.7,
-                    markerfacecolor=colours[n] if own else "white")
-    ax.set_ylim(90, 1200)
+def dose(digit_lens=(100, 1000, 5000), shares=(10, 100, 300, 1000, 5000), least=3):
+    """{(length, share): {seed: batches until 99 % of sums are right}}, of the seeds that all have.
+
+    Shares of which fewer than `least` seeds have been trained are left out.
+    """
+    found = {(n, share): needed(n, share) for n in digit_lens for share in shares}
+    return measures.common({which: times for which, times in found.items() if len(times) >= least})
+
+
+def dose_figure(found):
+    """Batches until 99 % of sums are right against the first column's share of the loss; found: `dose()`.
+
+    A line for each length and seed; a filled dot where the share is the length's own.
+    """
+    fig, ax = plots.figure("The first digit's share of the loss, more than the length, decides how long it takes")
+    drawn = [share for _, share in found]
+    plots.axis(ax, "", "share of the loss: that of a number of … digits", "batches until 99 % right", log="xy",
+               xlim=(0.8 * min(drawn), 1.25 * max(drawn)), ylim=(90, 1200))
+    plots.decades(ax, sorted(set(drawn)))
     ax.set_yticks([100, 200, 400, 800], ["100", "200", "400", "800"])
-    plots.curves(ax, lines, colours, {n: plots.name("digit_len", n) for n in digit_lens})
+    lines = {}
+    for (n, share), times in found.items():
+        paint = plots.colour("digit_len", n)
+        ax.plot([share] * len(times), times.values(), "o", color=paint, markersize=5, zorder=3,
+                markerfacecolor=paint if share == n else "white")
+        for seed, batches in times.items():
+            lines.setdefault(n, {}).setdefault(seed, []).append((share, batches))
+    plots.curves(ax, {n: [tuple(zip(*points, strict=True)) for points in seeds.values()] for n, seeds in lines.items()},
+                 {n: plots.colour("digit_len", n) for n in lines}, {n: plots.name("digit_len", n) for n in lines})
     return fig
 
 
