@@ -434,6 +434,20 @@ def test_words_stand_out_and_fit(browse, page, width, dark):
 
 
 @needs_browser
+@pytest.mark.parametrize("dark", [False, True])
+def test_a_theme_that_is_named_outranks_the_screen(browse, page, dark):
+    """[data-theme] of a page, and JupyterLab's own attribute."""
+    driver, seen = browse(page, dark=not dark), []
+    for name, value in (("data-theme", ["light", "dark"][dark]), ("data-jp-theme-light", ["true", "false"][dark])):
+        seen.append(driver.execute_script("""const page = document.documentElement;
+            page.setAttribute(arguments[0], arguments[1]);
+            const colour = getComputedStyle(document.querySelector(".beat")).color;
+            page.removeAttribute(arguments[0]);
+            return colour;""", name, value))
+    assert seen == ["rgb(227, 229, 232)" if dark else "rgb(28, 30, 33)"] * 2
+
+
+@needs_browser
 @pytest.mark.parametrize("sandbox", ["", 'sandbox="allow-scripts"'])
 def test_a_piece_works_inside_an_iframe(browse, tmp_path, sandbox):
     (tmp_path / "inner.html").write_text(article.html("beat", data.beat()), encoding="utf-8")

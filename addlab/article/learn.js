@@ -114,8 +114,7 @@ export default function mount(root) {
 
   function begin() {
     if (job) return;
-    job = start("train", {...settings, sums}, news);
-    job.pause();
+    job = start("train", {...settings, sums}, news, true);
   }
 
   function go() {

@@ -1,7 +1,7 @@
 /**
  * Long work beside the page: training, searching, proving. `serve` runs in the worker, `start` is the page's side.
  *
- * To the worker: {job, options}, then "pause", "step" or "go". From it, every SLICE ms: {values, report, over}, values
+ * To the worker: {job, options, paused}, then "pause", "step" or "go". From it, every SLICE ms: {values, report, over}, values
  * being what the steps done since returned.
  */
 import {Closing} from "./closing.js";
@@ -49,7 +49,7 @@ export function serve(port) {
   port.onmessage = ({data}) => {
     if (data.job) work = new JOBS[data.job](data.options);
     const was = going;
-    going = data !== "pause" && data !== "step";
+    going = data !== "pause" && data !== "step" && !data.paused;
     if (data === "step" && !work.over) slice(true);
     else if (going && !was) port1.postMessage(0);
   };
@@ -59,14 +59,15 @@ export function serve(port) {
  * Starts a job; `onnews` gets what `serve` posts. Where a page may have no worker, the work is done in the page.
  * @param {string} job @param {object} options
  * @param {(news: {values: any[], report: any, over: boolean}) => void} onnews
+ * @param {boolean} paused  whether it waits for `go` or `step`
  * @returns {{pause: () => void, step: () => void, go: () => void, stop: () => void}}
  */
-export function start(job, options, onnews) {
+export function start(job, options, onnews, paused = false) {
   let port = null, stopped = false;
   const begin = made => {
     port = made;
     port.onmessage = ({data}) => { if (!stopped) onnews(data); };
-    port.postMessage({job, options});
+    port.postMessage({job, options, paused});
   };
   const here = () => {
     const {port1, port2} = new MessageChannel();
