@@ -457,13 +457,13 @@ def test_phantom_shows_what_the_network_says(browser, facts):
     mended = half.predict(np.hstack([zero, a]), np.hstack([zero, b]))[:, 1]
     assert [int(text) for text in browser.texts(".cell")] == said.tolist()
     corners = browser.ask("[...document.querySelectorAll('.cell')].map(cell => [cell.offsetTop, cell.offsetLeft])")
-    rows, columns = np.array(corners).reshape(10, 10, 2).transpose(2, 0, 1)
-    assert (np.ptp(rows, 1) == 0).all() and (np.ptp(columns, 0) == 0).all() and (np.diff(columns[0]) > 20).all()
+    tops, lefts = np.array(corners).reshape(10, 10, 2).transpose(2, 0, 1)
+    assert (np.ptp(tops, 1) == 0).all() and (np.ptp(lefts, 0) == 0).all() and (np.diff(lefts[0]) > 20).all()
     assert browser.ask("document.querySelectorAll('.cell.bad').length") == (said != (a + b)[:, 0] % 10).sum()
     full = facts["phantom"]["full"]
     model = addrnn.Adder.load(ROOT / "records" / "runs" / "default" / f"seed{full['seed']}.safetensors")
-    says = "[...document.querySelectorAll('table')].map(one => [...one.rows[2].cells].slice(1).map(c => c.textContent))"
-    assert int("".join(browser.ask(says)[1])) == model.add(*full["pair"])
+    rows = "[...document.querySelectorAll('table')].map(one => [...one.rows[2].cells].slice(1).map(c => c.textContent))"
+    assert int("".join(browser.ask(rows)[1])) == model.add(*full["pair"])
     browser.tab_to(browser.ask("document.querySelector('.cell.chosen').getAttribute('aria-label')"))
     before = browser.ask("document.querySelector('.cell.chosen').getAttribute('aria-label')")
     browser.press(Keys.ARROW_RIGHT)
@@ -471,7 +471,7 @@ def test_phantom_shows_what_the_network_says(browser, facts):
     assert browser.ask("document.activeElement.getAttribute('aria-label')") != before
     browser.ask("document.querySelectorAll('.choice input')[1].click()")
     assert [int(text) for text in browser.texts(".cell")] == mended.tolist()
-    assert int("".join(browser.ask(says)[1])) == model.add(*(f"{number}0" for number in full["pair"]))
+    assert int("".join(browser.ask(rows)[1])) == model.add(*(f"{number}0" for number in full["pair"]))
 
 
 def test_claims_open_one_at_a_time_by_keyboard(browser, facts):
