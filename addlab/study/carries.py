@@ -10,8 +10,9 @@ import numpy as np
 
 from addlab import engine
 from addlab.certify.search import KINDS, first_wrong, pairs_of, recall, search
+from addlab.inputs import to_text
 from addlab.study.experiments import CHAINS, configs, recorded
-from addrnn import carry_add, to_text
+from addrnn import carry_add
 
 GROUPS = {  # what notebook 06 calls them ("longer" is 4 times as many batches): settings
     "plain": dict(layers=3),

@@ -19,7 +19,7 @@ import numpy as np
 from addlab import engine, files
 from addlab.certify import certify, exhaust
 from addlab.certify.walk import Rounded
-from addlab.study import measures
+from addlab.study import claims, measures, plots
 from addlab.study.experiments import configs
 from addlab.study.fading import survival
 from addlab.study.studies import recall, results
@@ -100,6 +100,39 @@ def found():
     known = results(STUDY)
     return [(config, falling, known[key(config, falling)]) for config, falling in plan()
             if key(config, falling) in known]
+
+
+def table():
+    """A row for each way of training, Markdown: how many of its seeds are proved by boxes, and by every state."""
+    groups = {}
+    for config, falling, result in found():
+        kind = config.cell, config.layers, config.hidden, config.digit_len, config.batches, falling, config.noise
+        groups.setdefault(kind, []).append(result)
+    rows = []
+    for (cell, layers, hidden, digits, batches, falling, noise), seeds in sorted(groups.items(), key=order):
+        leads = [seed["proved"] for seed in seeds if seed["proved"]]
+        closed = [seed["grid"]["states"] for seed in seeds if seed["grid"]["closed"]]
+        of = f" of {len(seeds)}"
+        rows.append([f"{cell}, {plots.name('layers', layers)} of {hidden}, {digits} digits", f"{batches:,}",
+                     "falling" if falling else "constant", f"{noise:g}", f"{len(leads)}{of}", span(leads, ".1f"),
+                     f"{len(closed)}{of}", span(closed, ",.0f"),
+                     f"{np.median([seed['reached'] for seed in seeds]):,.0f}",
+                     f"{min(seed['survived'][0] for seed in seeds):,}"])
+    return claims.table(["network and sums", "batches", "rate", "noise", "proved by boxes", "least lead",
+                         "closed on the grid", "states", "batches to 99 %", "columns survived"], rows)
+
+
+def order(group):
+    """The usual kind first, by its noise; then what differs from it."""
+    (cell, layers, hidden, digits, batches, falling, noise), _ = group
+    unusual = [cell != "RNN", layers != 1, hidden != 64, digits != 10, batches != 4000, not falling]
+    return sum(unusual), unusual, cell, layers, hidden, digits, batches, noise
+
+
+def span(values, form):
+    """The least and the largest of some numbers, in words; "-" for none."""
+    low, high = (format(pick(values), form) for pick in (min, max)) if values else ("-", "-")
+    return low if low == high else f"{low} to {high}"
 
 
 def main():
