@@ -105,7 +105,7 @@ def test_the_search_serves_any_machine_and_knows_the_shortest():
 
 
 def test_a_rounded_network_is_searched_on_its_grid():
-    network = Rounded(handmade(tilt=4.2), 4)
+    network = Rounded(Adder(Config(layers=1, hidden=8, embedding=4)), 2)
     a, b = counterexample(network)
     assert network.add(a, b) != a + b
 

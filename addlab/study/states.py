@@ -27,7 +27,7 @@ def exhausted(network, grid=None, most=2_000_000):
 
 def states_figure(adder, name):
     """All states that an adder reaches, coloured by the carry: along the line on which the two carries' means lie, and
-    in the direction in which they differ most across it. (The first principal components of all tell digits, not carry.)
+    in the direction in which they differ most across it. (The first components of all tell digits, not carries.)
     """
     state, carry = reached(adder)
     flat = np.moveaxis(state, 1, 0).reshape(len(carry), -1).astype(float)
