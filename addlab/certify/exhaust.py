@@ -139,8 +139,6 @@ class States:
     def add(self, state, states, parents=(0,), columns=(0,)):
         """Keep what is new of states [rows, count, hidden] beside the machine's, reached from `parents` by columns."""
         flat = np.moveaxis(state, 1, 0).reshape(len(states), -1)
-        if not np.isfinite(flat).all():
-            raise ValueError("network: got a state that is not finite, allowed is one whose states all are")
         if self.short:
             flat = np.pad(np.rint(flat * self.walk.grid).astype(np.int16), ((0, 0), (0, self.size % 2)))
         rows = np.column_stack((np.ascontiguousarray(flat).view(np.uint32), states.astype(np.uint32)))

@@ -26,15 +26,19 @@ def exhausted(network, grid=None, most=2_000_000):
 
 
 def states_figure(adder, name):
-    """All states that an adder reaches, in the two directions in which they differ most, coloured by the carry."""
+    """All states that an adder reaches, coloured by the carry: along the line on which the two carries' means lie, and
+    in the direction in which they differ most across it. (The first components of all tell digits, not carries.)
+    """
     state, carry = reached(adder)
     flat = np.moveaxis(state, 1, 0).reshape(len(carry), -1).astype(float)
-    middle = flat[1:].mean(axis=0)
-    _, _, directions = np.linalg.svd(flat[1:] - middle, full_matrices=False)
-    turned = directions[:2] * np.sign(directions[:2].sum(axis=1, keepdims=True))  # a direction has no sign of its own
-    x, y = turned @ (flat - middle).T
+    flat -= flat[1:].mean(axis=0)
+    line = flat[1:][carry[1:] == 1].mean(axis=0) - flat[1:][carry[1:] == 0].mean(axis=0)
+    x = flat @ line / np.linalg.norm(line)
+    across = flat - np.outer(x, line / np.linalg.norm(line))
+    y = across @ np.linalg.svd(across[1:], full_matrices=False)[2][0]
+    y *= np.sign(y[1])  # a direction has no sign of its own
     fig, ax = plots.figure(f"All {len(carry):,} states of {name}: two clouds and a start", height=4.2)
-    plots.axis(ax, "", "first principal component", "second")
+    plots.axis(ax, "", "from no carry to carry", "across, first principal component")
     for value, colour in ((0, plots.NO_CARRY), (1, plots.CARRY)):
         here = np.flatnonzero(carry == value)[value == 0 :]  # the first of all is the start
         ax.plot(x[here], y[here], ".", color=colour, markersize=3, alpha=0.6)
