@@ -37,9 +37,13 @@ def learn():
 
 
 def prove():
-    """How the page trains what it proves, in base 10 or 2: of what was tried, the least with which most seeds close."""
+    """How the page trains what it proves, in base 10 or 2.
+
+    Base 10: seeds 0, 1 and 2 close, at 2662, 2230 and 3459 states. With 48 units two seeds of four do, with 50 pairs
+    or with 3000 batches fewer.
+    """
     noisy = {"cell": "RNN", "layers": 1, "noise": 1, "rate": 3e-3}
-    decimal = {"base": 10, "hidden": 48, "digits": 5, "pairs": 100, "batches": 4000}
+    decimal = {"base": 10, "hidden": 64, "digits": 5, "pairs": 100, "batches": 4000}
     binary = {"base": 2, "hidden": 24, "digits": 4, "pairs": 60, "batches": 600}
     return {"kinds": [{"name": "10: a minute", "settings": noisy | decimal},
                       {"name": "2: seconds", "settings": noisy | binary}]}
