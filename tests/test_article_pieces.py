@@ -15,7 +15,7 @@ from conftest import ROOT
 
 import addrnn
 from addlab import article
-from addlab.article import pieces, stills
+from addlab.article import pictures, pieces
 from addlab.certify import ADDITION, checker
 from addlab.certify.proof import margins
 from addlab.study import carries, proofs
@@ -341,7 +341,7 @@ def test_piece_fits_its_page(browser, facts, name, dark, width):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_piece_has_a_still_where_script_is_off(browser, facts, name):
-    still = getattr(stills, name)()
+    still = getattr(pictures, name)()
     browser.open(article.html(name, facts[name], still), width=390, script=False)
     body = browser.driver.find_element("tag name", "body")
     question = browser.driver.find_element("css selector", ".question")
