@@ -74,9 +74,9 @@ def facts(piece):
 
 def stills():
     """{piece: its still picture, where no script runs} of those that have one."""
-    from addlab.article import stills
+    from addlab.article import pictures
 
-    return {piece: getattr(stills, piece)() for piece in PIECES if hasattr(stills, piece)}
+    return {piece: getattr(pictures, piece)() for piece in PIECES if hasattr(pictures, piece)}
 
 
 def html(piece, facts, still=""):
