@@ -1,9 +1,12 @@
 """The command line, as a user runs it."""
 
 import os
+import re
+import signal
 import stat
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -227,3 +230,47 @@ def test_broken_weights_get_one_line_and_status_2(fault, tmp_path, capsys):
         path.unlink()
         path.mkdir()
     refused(call(capsys, "--load", str(path), "--add", "1", "2"), "--load", str(path))
+
+
+def test_a_defect_of_ours_keeps_its_traceback(monkeypatch):
+    monkeypatch.setattr(addrnn, "train", lambda *arguments, **options: None + 1)
+    with pytest.raises(TypeError, match="NoneType"):
+        main(QUICK)
+
+
+def test_ctrl_c_while_it_trains_saves_what_is_trained(tmp_path):
+    process = subprocess.Popen([sys.executable, ROOT / "addrnn.py", "--epoch", "1000000000", "--digit_len", "2", "--layer", "1",
+                                "--save", tmp_path / "w"], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                               preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
+    try:
+        time.sleep(15)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 130 and len(errors.splitlines()) == 1
+    assert re.fullmatch(rf"addrnn: stopped; {tmp_path}/w holds the weights after \d+ batches\n", errors)
+    assert addrnn.Adder.load(tmp_path / "w").config.digit_len == 2
+
+
+@pytest.mark.parametrize("spoil", ["nan", "half"])
+def test_weights_that_could_not_be_loaded_are_not_saved(spoil, tmp_path):
+    model = addrnn.Adder(addrnn.Config(layers=1))
+    if spoil == "nan":
+        model.dense.bias.data[0] = torch.nan
+    else:
+        model = model.half()
+    with pytest.raises(ValueError, match=r"^weights to save \(--save\): its tensors are no finite float32; allowed are [^\n]+$"):
+        model.save(tmp_path / "w")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_saved_model_tells_all_its_settings(tmp_path):
+    config = addrnn.Config(digit_len=7, cell="GRU", layers=1, lr=0.01, seed=3)
+    addrnn.Adder(config).save(tmp_path / "w")
+    assert addrnn.Adder.load(tmp_path / "w").config == config
+
+
+def test_a_run_is_one_short_line_in_a_notebook():
+    run = addrnn.train(addrnn.Config(digit_len=2, batches=4, batch_size=4, eval_every=2))
+    assert re.fullmatch(r"<Run RNN, 3 layers, 2 digits, seed 0: 4 of 4 batches, loss [\d.]+, accuracy [\d.]+, [\d.]+ s>", repr(run))

@@ -1,5 +1,6 @@
 """Figures: the same bytes for the same runs, whoever draws them; one clear line where they cannot be written."""
 
+import dataclasses
 import os
 import re
 import subprocess
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 from addlab.study import plots
+from addrnn import Config
 
 DRAW = """
 import numpy as np
@@ -164,3 +166,11 @@ def test_a_setting_has_one_colour_and_neighbours_differ():
                              lr=(1e-5, 1e-4, 1e-3, 1e-2, 1e-1)).items():
         colours = [plots.colour(kind, value) for value in values]
         assert len(set(colours)) == len(values)
+
+
+def test_every_field_of_config_can_be_drawn():
+    for field in dataclasses.fields(Config):
+        first, second = {"cell": ("RNN", "GRU"), "lr": (1e-4, 1e-2), "noise": (0.0, 1.0), "chains": (0.0, 0.5)}.get(
+            field.name, (4, 64))
+        assert plots.colour(field.name, first) != plots.colour(field.name, second), field.name
+        assert plots.name(field.name, first) != plots.name(field.name, second), field.name

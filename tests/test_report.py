@@ -25,6 +25,7 @@ import typst
 from nbformat import v4
 
 import addrnn
+from addlab import article
 from addlab.study import plots, widget
 from addlab.study.experiments import configs, recorded
 from tools import report
@@ -364,20 +365,24 @@ def test_code_is_folded_on_a_page_and_left_out_of_the_pdf_but_for_what_is_shown(
     assert "shown on purpose" in pdf and "folded away" not in pdf
 
 
-def test_first_page_tells_headline_covers_claims_and_chapters(sample, real):
-    text = (sample / "report/index.html").read_text("utf-8")
-    assert "<h1>Do recurrent networks really add?</h1>" in text
-    cover = drawn((sample / "figures/06_fading.svg").read_text("utf-8"))
-    assert any(same(cover, other) for other in shown_in(sample / "report/index.html"))
-    assert "All right, and 1 + 1 = 3" in text
-    row = re.search(r"<td[^>]*>C2</td>.*?</tr>", text, re.DOTALL)[0]
-    assert "●○·" in row and 'aria-label="1 of 3 seeds"' in row and "not settled" in row and "It does not." in row
-    assert 'href="first.html#C2"' in row
-    text = (real / "index.html").read_text("utf-8")
+def test_first_page_is_the_article_with_all_its_pieces_claims_and_chapters(sample, real):
+    for folder in (sample / "report", real):
+        text = (folder / "index.html").read_text("utf-8")
+        assert "<h1>Do recurrent networks really add?</h1>" in text
+        places = re.findall(r'<div class="addrnn (\w+)" id="([\w-]+)">', text)
+        assert [piece for piece, _ in places] == list(article.PIECES)
+        for piece, place in places:  # each is filled by the page's own script, from data that stand in it
+            assert f'modules["{piece}.js"].default(document.getElementById("{place}"), {{' in text
+    assert "It does not." in (sample / "report/index.html").read_text("utf-8")  # the verdict that the sample recorded
     for claim, entry in json.loads((ROOT / "records/verdicts.json").read_text("utf-8")).items():
-        assert re.search(rf"<td[^>]*>{claim}</td>.*?<strong>{entry['verdict']}</strong>", text, re.DOTALL), claim
+        assert json.dumps(entry["sentence"])[1:-1].replace("</", "<\\/") in text, claim
     assert {"addrnn.pdf", *(f"{path.stem}.html" for path in COMMITTED)} <= set(Page(real / "index.html").links)
-    assert "random sums right, and" in text and 'class="adder"' in text
+    assert (real / "index.html").stat().st_size < 1.5e6
+
+
+def test_pdf_begins_with_a_cover_and_the_ledger_of_claims(sample):
+    pdf = " ".join(page.extract_text() for page in pypdf.PdfReader(sample / "report/addrnn.pdf").pages)
+    assert "It does not." in pdf and "not settled" in pdf and "Do recurrent networks really add?" in pdf
 
 
 def test_what_is_shared_has_a_title_and_a_picture_and_is_small(folder):

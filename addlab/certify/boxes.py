@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 import torch
 
+from addlab import engine
 from addlab.certify.machines import sound
 
 OPEN, LEAK = 6.0, 2.0**-7  # of a GRU's update gate: what opens it wide, and its slope from there on
-GATES = {"RNN": 1, "GRU": 3, "LSTM": 4}
 
 
 class Interval(NamedTuple):
@@ -133,8 +133,8 @@ def leaky_sigmoid(z):
 
 def step(cell, from_below, from_state, carried):
     """One layer, one column: (h, what it carries besides: c, h or None). The first two hold all gates side by side."""
-    x = from_below.each(lambda end: torch.stack(end.chunk(GATES[cell], 1)))      # [gates, cases, hidden]
-    u = from_state.each(lambda end: torch.stack(end.chunk(GATES[cell], 1)))
+    x = from_below.each(lambda end: torch.stack(end.chunk(engine.gates(cell), 1)))      # [gates, cases, hidden]
+    u = from_state.each(lambda end: torch.stack(end.chunk(engine.gates(cell), 1)))
     if cell == "RNN":
         return (x[0] + u[0]).each(torch.tanh), None
     if cell == "LSTM":

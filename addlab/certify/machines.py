@@ -9,11 +9,10 @@ import numpy as np
 import torch
 from torch import nn
 
+from addlab import engine
 from addlab.certify import checker
 from addlab.certify.checker import Machine
 from addlab.engine import parameters
-
-CELLS = {"RNN": nn.RNN, "LSTM": nn.LSTM, "GRU": nn.GRU}
 
 
 def from_step(symbols, inputs, outputs, step, start=0, meaning=None, most=1000):
@@ -99,7 +98,7 @@ class Network(nn.Module):
     def __init__(self, machine, cell="RNN", layers=1, hidden=64, embedding=32, seed=0):
         super().__init__()
         self.embed_layer = nn.Embedding(machine.symbols, embedding)
-        self.rnn = CELLS[cell](machine.inputs * embedding, hidden, layers)
+        self.rnn = engine.CELLS[cell](machine.inputs * embedding, hidden, layers)
         self.dense = nn.Linear(hidden, machine.outputs)
         parameters.draw(self, np.random.default_rng(seed))
 

@@ -53,6 +53,11 @@ PLACE = {  # where a setting's value lies on the ramp, from 0 to 1
     "layers": lambda n: (n - 1) / 3,
     "lr": lambda lr: (math.log10(lr) + 5) / 4,
     "seed": lambda seed: seed / 4,
+    "batches": lambda batches: math.log10(max(batches, 100) / 100) / 2,
+    "hidden": lambda units: math.log2(max(units, 8) / 8) / 4,
+    "embedding": lambda size: math.log2(max(size, 1)) / 7,
+    "noise": lambda noise: noise / 1.5,
+    "chains": float,
 }
 NAMES = {
     "digit_len": lambda n: f"{n} digit{'s' * (n != 1)}",
@@ -60,6 +65,7 @@ NAMES = {
     "lr": lambda lr: f"lr {lr:g}",
     "cell": str,
     "seed": lambda seed: f"seed {seed}",
+    "hidden": lambda units: f"{units} unit{'s' * (units != 1)}",
 }
 
 
@@ -70,13 +76,14 @@ def use_style():
 
 
 def colour(kind, value):
-    """The colour of a setting's value in all figures; kind is a field of Config: digit_len, layers, cell, lr, seed."""
-    return CELLS[value] if kind == "cell" else RAMP(min(max(PLACE[kind](value), 0.0), 1.0))
+    """The colour of a setting's value in all figures; kind is any field of Config."""
+    place = PLACE.get(kind, lambda value: math.log10(max(value, 1)) / 4)
+    return CELLS[value] if kind == "cell" else RAMP(min(max(place(value), 0.0), 1.0))
 
 
 def name(kind, value):
     """How a setting's value is written beside a line."""
-    return NAMES[kind](value)
+    return NAMES[kind](value) if kind in NAMES else f"{kind} {value}"
 
 
 def figure(title, columns=1, height=3.6, width=WIDTH, rows=1, **subplots):
@@ -101,7 +108,7 @@ def broken(text, fits):
 
 def stack(fig):
     """Put the panels below one another, for a phone."""
-    panels = [panel for panel in fig.axes if not hasattr(panel, "_colorbar")]  # a colour bar follows its panels
+    panels = [panel for panel in fig.axes if panel.get_label() != "<colorbar>"]  # a colour bar follows its panels
     rows = len({panel.get_subplotspec().rowspan.start for panel in panels if panel.get_subplotspec()})
     fig.set_size_inches(NARROW, fig.get_figheight() / max(1, rows) * len(panels))
     write_title(fig, " ".join(fig.get_suptitle().split()))
