@@ -13,7 +13,7 @@ report: $(READY)
 
 test: $(READY)
 	$(RUN) -m ruff check .
-	$(RUN) -m pytest -n $(WORKERS) --dist loadgroup
+	$(RUN) -m pytest -n $(WORKERS) --dist loadfile
 
 # What is tried here leaves the shipped records and figures alone: it writes to lab/, or where ADDRNN_HOME says.
 # PORT=9000 chooses a port, BROWSER=no opens no browser.

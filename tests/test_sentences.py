@@ -82,9 +82,9 @@ def baseline(said, seeds, digit_len, layers, batches, random_sums):
     for seed, record in runs.items():
         found = known[record["weights"][:16]]
         right += found.get(f"right of {random_sums} x {digit_len}") == random_sums
-        wrong += [len(max(pair, key=len)) for pair in [found["search 1000 16"]["pair"]] if pair]
+        wrong += [len(max(pair, key=len)) for pair in [found["shortest wrong of 1000"]["pair"]] if pair]
         model = addrnn.Adder.load(ROOT / "records" / "runs" / "default" / f"seed{seed}.safetensors")
-        a, b = found["search 1000 16"]["pair"]
+        a, b = found["shortest wrong of 1000"]["pair"]
         assert not adds(model, a, b)
         mended += adds(model, a + "0", b + "0")
     if random_sums == 10_000:
@@ -337,7 +337,7 @@ def rate_headings(runs, tops):
 
 # Titles that say what models do, which tests/long asks them; and those that state neither an order nor a share.
 OF_MODELS = {"02_chains", "02_lead", "03_lead", "04_lead"}
-NEUTRAL = {"01_network", "02_live", "adder"}  # of 02_live one run has no record
+NEUTRAL = {"01_network", "01_backward", "02_live", "adder"}  # of 02_live one run has no record
 MODEL_HEADINGS = {
     "## Half-trained, long sums fail by their first digit", "## The first digit is learned last",
     "## At 5000 digits depth is not what is missing: the first digit is", "## C7: nothing is overfitted",
@@ -345,7 +345,8 @@ MODEL_HEADINGS = {
     "## The gated cells wait for their first digits, too", "## At 0.1 the weights run far, and all units saturate"}
 NEUTRAL_HEADINGS = {
     "## What did we learn", "## A carry travels with the columns", "## The network sees one column at a time",
-    "## A batch goes through in one piece", "## Training is one small step, again and again",
+    "## The loss is how surprised the network is", "## A weight gets a gradient from every column",
+    "## Training is one small step, again and again",
     "## A thousand steps later, it adds", "## Ten thousand sums right, and then this one",
     "## Three times the digits, and the loss falls sooner", "## What if the first digit gets its share?",
     "## Three ways to keep a carry"}

@@ -175,7 +175,10 @@ def opening(chapters):
     headline = next((text for chapter in chapters for text in chapter.lifted), "")
     places, programs = article.parts({name: article.facts(name) for name in article.PIECES}, article.stills())
     pieces = {"claims_piece" if name == "claims" else name: raw(place) for name, place in places.items()}
-    text = string.Template((TEMPLATE / "opening.md").read_text("utf-8")).substitute(
+    stems = {chapter.stem for chapter in chapters}
+    template = re.sub(r"\[([^\]]+)\]\((\w+)\.ipynb\)", lambda link: link[0] if link[2] in stems else link[1],
+                      (TEMPLATE / "opening.md").read_text("utf-8"))  # a report of some chapters links to these alone
+    text = string.Template(template).substitute(
         pieces, programs=raw(article.style() + programs), runs=views.recorded_runs(), date=date_of_records(),
         claims=claims_table(chapters), covers="\n\n".join(covers),
         chapters="\n".join(f"{c.number}. [{c.title}]({c.stem}.ipynb) {c.opening}" for c in chapters))
