@@ -37,7 +37,7 @@ from PIL import Image
 from addlab import article
 from addlab.files import CHECKOUT as ROOT
 from addlab.files import found, write_whole
-from addlab.study import claims, views
+from addlab.study import claims, noise, views
 from tools.figures import Sheet
 
 TEMPLATE = ROOT / "tools" / "template"
@@ -179,7 +179,8 @@ def opening(chapters):
     template = re.sub(r"\[([^\]]+)\]\((\w+)\.ipynb\)", lambda link: link[0] if link[2] in stems else link[1],
                       (TEMPLATE / "opening.md").read_text("utf-8"))  # a report of some chapters links to these alone
     text = string.Template(template).substitute(
-        pieces, programs=raw(article.style() + programs), runs=views.recorded_runs(), date=date_of_records(),
+        pieces, programs=raw(article.style() + programs), runs=views.recorded_runs(), noise=noise.finding(),
+        date=date_of_records(),
         claims=claims_table(chapters), covers="\n\n".join(covers),
         chapters="\n".join(f"{c.number}. [{c.title}]({c.stem}.ipynb) {c.opening}" for c in chapters))
     return text, headline, covers

@@ -231,7 +231,8 @@ def record(claim, found, sentence, flips="", among=None, what="seed"):
 
 def entries_so_far():
     """{claim: {"verdict", "sentence", "evidence", "seeds", "flips"}} of what has been recorded so far."""
-    return files.kept("verdicts.json")
+    entries = files.kept("verdicts.json")
+    return {claim: entries[claim] for claim in CLAIMS if claim in entries}
 
 
 def summary():
