@@ -41,7 +41,8 @@ def states_figure(adder, name):
     plots.axis(ax, "", "from no carry to carry", "across, first principal component")
     for value, colour in ((0, plots.NO_CARRY), (1, plots.CARRY)):
         here = np.flatnonzero(carry == value)[value == 0 :]  # the first of all is the start
-        ax.plot(x[here], y[here], ".", color=colour, markersize=3, alpha=0.6)
+        dots = [np.column_stack((at[here], at[here], np.full(len(here), np.nan))).ravel() for at in (x, y)]
+        ax.plot(*dots, color=colour, linewidth=2.4)  # lines of no length: one path, not a mark for each state
         ax.annotate(AFTER[1 + value], (x[here].mean(), y[here].max()), color=colour, ha="center", va="bottom")
     ax.plot(x[:1], y[:1], "o", color=plots.INK, markersize=7)
     ax.annotate(AFTER[0], (x[0], y[0]), (6, 6), textcoords="offset points", color=plots.INK)
