@@ -47,7 +47,8 @@ def one_line_errors(program):
         signal.signal(signal.SIGINT, interrupt)
     try:
         yield
-        sys.stdout.flush()
+        if sys.stdout is not None:  # closed by whoever started us
+            sys.stdout.flush()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # where Python flushes what nobody reads
         sys.exit(1)

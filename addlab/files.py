@@ -129,8 +129,11 @@ def kept(name):
     return found
 
 
-def keep(name, value, *keys):
-    """Put a value into records/NAME of the user's home, at keys within keys; several processes may do so at once."""
+def keep(name, value, *keys, order=None):
+    """Put a value into records/NAME of the user's home, at keys within keys; several processes may do so at once.
+
+    order: what the lines are sorted by, a function of their keys.
+    """
     path = home() / "records" / name
     with refused("records", path):
         make_folder(path.parent)
@@ -141,7 +144,7 @@ def keep(name, value, *keys):
                 part = part.setdefault(key, {})
             part[keys[-1]] = value
             write = functools.partial(json.dumps, sort_keys=True, ensure_ascii=False)
-            lines = [f"{write(key)}: {write(own[key])}" for key in sorted(own)]
+            lines = [f"{write(key)}: {write(own[key])}" for key in sorted(own, key=order)]
             write_whole(path, ("{" + ",\n ".join(lines) + "}\n").encode())
 
 

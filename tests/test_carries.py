@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from conftest import ROOT
 
 from addlab.certify import ADDITION, Certificate, Rounded, counterexample
 from addlab.certify import search as searching
@@ -9,6 +10,8 @@ from addlab.certify.walk import Walk
 from addlab.study import fading, proofs
 from addlab.study.short import short_sums
 from addrnn import Adder, Config, carry_add
+
+PROOFS = ROOT / "records" / "proofs"
 
 
 def handmade(tilt=None):
@@ -93,7 +96,7 @@ def test_all_wrong_sums_of_two_digits_are_found_each_where_it_first_goes_wrong()
 
 def test_the_search_serves_any_machine_and_knows_the_shortest():
     """A network proved to give the remainder by 3, asked for another machine's answers."""
-    certificate = Certificate.load(proofs.folder() / "remainder_3")
+    certificate = Certificate.load(PROOFS / "remainder_3")
     network, machine = certificate.network(), proofs.checker.read_machine(certificate.claim["machine"])
     assert counterexample(network, machine, digits=6) is None
     output = [row[:] for row in machine.output]

@@ -92,7 +92,7 @@ def test_seeds_give_different_runs():
 
 def test_weights_batches_and_test_set_have_streams_of_their_own():
     draws = [stream.integers(2**60, size=4).tolist() for stream in addrnn.streams(7)]
-    assert len({x for draw in draws for x in draw}) == 12
+    assert len({x for draw in draws for x in draw}) == 16
     long, other = addrnn.train(dataclasses.replace(SMALL, test_batch_size=500)), addrnn.train(SMALL)
     assert long.loss == other.loss  # a larger test set moves neither weights nor batches
 

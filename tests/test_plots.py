@@ -169,8 +169,9 @@ def test_a_setting_has_one_colour_and_neighbours_differ():
 
 
 def test_every_field_of_config_can_be_drawn():
+    pairs = {"cell": ("RNN", "GRU"), "lr": (1e-4, 1e-2), "noise": (0.0, 1.0), "chains": (0.0, 0.5), "layers": (1, 3),
+             "seed": (0, 3), "batches": (200, 1000), "hidden": (16, 64)}
     for field in dataclasses.fields(Config):
-        first, second = {"cell": ("RNN", "GRU"), "lr": (1e-4, 1e-2), "noise": (0.0, 1.0), "chains": (0.0, 0.5)}.get(
-            field.name, (4, 64))
+        first, second = pairs.get(field.name, (4, 64))
         assert plots.colour(field.name, first) != plots.colour(field.name, second), field.name
         assert plots.name(field.name, first) != plots.name(field.name, second), field.name

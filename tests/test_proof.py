@@ -16,7 +16,7 @@ import safetensors.torch
 import torch
 from flint import arb
 
-from addlab import certify
+from addlab import certify, engine
 from addlab.certify import boxes, checker, machines, proof, training
 from addlab.certify.__main__ import main
 from addlab.engine import functions
@@ -336,7 +336,7 @@ def test_float32_execution_says_what_the_machine_says(name):
 def test_intervals_of_the_finder_contain_what_sampling_finds():
     """The float64 boxes with gradients, which are what networks are trained on, for every cell and two layers."""
     rng, cases = np.random.default_rng(2), boxes.Cases(certify.ADDITION)
-    for cell in boxes.GATES:
+    for cell in engine.CELLS:
         model = certify.Network(certify.ADDITION, cell, layers=2, hidden=5, embedding=3)
         weights = boxes.Weights.of(model, torch.float64)
         arrays = {key: tensor.double().numpy() for key, tensor in model.state_dict().items()}

@@ -24,10 +24,9 @@ def tiny(home, monkeypatch):
 
 
 class InThisProcess(ThreadPoolExecutor):
-    progress = ()
-
-    def __init__(self):
+    def __init__(self, count):
         super().__init__(1)
+        self.progress = {}
 
 
 def records(store):
@@ -61,7 +60,7 @@ def test_verify_names_what_differs_and_fails(tiny, capsys, what):
     if what == "loss":
         run.loss[2] += 1e-12
     elif what == "versions":
-        run.versions = run.versions | {"engine": 0}
+        run.versions = run.versions | {"numpy": "0"}
     else:
         run.model.dense.bias.data[3] += 1e-6
     tiny.write(run)

@@ -1,5 +1,7 @@
 """The start state, finished models taken apart, and what carries do, on models whose behaviour is known."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -74,10 +76,10 @@ def test_a_run_that_is_planned_for_two_reasons_counts_once():
 def test_runs_with_a_remedy_are_read_from_their_records(home, monkeypatch):
     monkeypatch.setattr(start, "plan", lambda: [(TINY, "tenth")])
     start.main()
-    before = start.path().read_bytes()
+    before = (home / "records" / "start.json").read_bytes()
     start.main()
-    assert start.path().read_bytes() == before
-    assert list(start.records()) == [start.key(TINY, "tenth")]
+    assert (home / "records" / "start.json").read_bytes() == before
+    assert list(json.loads(before)) == [start.key(TINY, "tenth")] and set(json.loads(before)) < set(start.records())
     settings = {name: value for name, value in vars(TINY).items() if name not in ("seed", "batches")}
     run, = start.runs("tenth", **settings)
     assert run.config == TINY and run.loss == start.train(TINY, "tenth")["loss"] and len(run.first_column) == 6

@@ -35,6 +35,7 @@ from papermill.exceptions import PapermillExecutionError
 from PIL import Image
 
 from addlab import article
+from addlab.article import pictures
 from addlab.files import CHECKOUT as ROOT
 from addlab.files import found, write_whole
 from addlab.study import claims, noise, views
@@ -172,10 +173,14 @@ def opening(chapters):
     """(first page as Markdown, headline, covers): what notebooks lift up, the claims, the chapters."""
     figures = {name: figure for chapter in chapters for name, figure in chapter.figures.items()}
     covers = [figures[name] for name in COVERS if name in figures]
-    headline = next((text for chapter in chapters for text in chapter.lifted), "")
-    places, programs = article.parts({name: article.facts(name) for name in article.PIECES}, article.stills())
-    pieces = {"claims_piece" if name == "claims" else name: raw(place) for name, place in places.items()}
     stems = {chapter.stem for chapter in chapters}
+    headline = next((text for chapter in chapters for text in chapter.lifted), "")
+    facts = {name: article.facts(name) for name in article.PIECES}
+    for row in facts["claims"]["claims"]:  # as the links below
+        row["link"] = row["link"] if row["link"] and row["link"].partition(".")[0] in stems else None
+    stills = article.stills() | {"claims": pictures.claims(facts["claims"])}
+    places, programs = article.parts(facts, stills)
+    pieces = {"claims_piece" if name == "claims" else name: raw(place) for name, place in places.items()}
     template = re.sub(r"\[([^\]]+)\]\((\w+)\.ipynb\)", lambda link: link[0] if link[2] in stems else link[1],
                       (TEMPLATE / "opening.md").read_text("utf-8"))  # a report of some chapters links to these alone
     text = string.Template(template).substitute(
@@ -336,8 +341,5 @@ def run_all(notebooks):
 
 
 if __name__ == "__main__":
-    try:
+    with command.one_line_errors("report"):
         main()
-    except KeyboardInterrupt:
-        print("report: stopped", file=sys.stderr)
-        sys.exit(130)

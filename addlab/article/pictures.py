@@ -31,7 +31,7 @@ def words(x, y, text, anchor="middle", fill="var(--faint)"):
 
 
 def line(points, paint, width=1.5):
-    d = "L".join(f"{x:.4g} {y:.4g}" for x, y in points)
+    d = "L".join(f"{x:.3g} {y:.3g}" for x, y in points)
     return f'<path d="M{d}" stroke="{paint}" stroke-width="{width}"/>'
 
 
@@ -88,10 +88,10 @@ def phantom():
                  f"{half.config.digit_len} digits: {counts[0]} of 100, and with a column 0 + 0 in front {counts[1]}.")
 
 
-def claims():
+def claims(found=None):
     """All claims, a dot for each seed, and what was found: all that the living piece says, open."""
     rows = []
-    for row in pieces.claims()["claims"]:
+    for row in (found or pieces.claims())["claims"]:
         dots = "".join(f'<i class="seed {kind}"></i>' * row[kind] for kind in ("yes", "no", "open"))
         more = f' <a href="{row["link"]}">How we know</a>' if row["link"] else ""
         rows.append(f'<details open><summary><span class="says">{escape(row["says"])}</span>'

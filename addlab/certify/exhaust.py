@@ -66,7 +66,7 @@ def reached(model, machine=ADDITION, most=MOST):
     """
     found, seen = follow(Walk(model, machine), most)
     if not found.closed:
-        raise ValueError(f"states: not closed after {found.states}, allowed is a network that `exhaust` closes")
+        raise Refusal(f"states: not closed after {found.states}, allowed is a network that `exhaust` closes")
     return seen.take(np.arange(seen.count))
 
 

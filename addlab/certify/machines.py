@@ -13,6 +13,7 @@ from addlab import engine
 from addlab.certify import checker
 from addlab.certify.checker import Machine
 from addlab.engine import parameters
+from addlab.inputs import Refusal
 
 
 def from_step(symbols, inputs, outputs, step, start=0, meaning=None, most=1000):
@@ -26,15 +27,15 @@ def from_step(symbols, inputs, outputs, step, start=0, meaning=None, most=1000):
     for state in states:  # which grows on the way
         steps = [step(state, *column) for column in columns]
         if steps != [step(state, *column) for column in columns]:
-            raise ValueError(f"step: got one answer in state {state!r} and then another; allowed is a function of the "
+            raise Refusal(f"step: got one answer in state {state!r} and then another; allowed is a function of the "
                              "state and the column alone")
         for after, symbol in steps:
             if symbol not in range(outputs):
-                raise ValueError(f"step: got the output {symbol!r}, allowed is a whole number from 0 to {outputs - 1}")
+                raise Refusal(f"step: got the output {symbol!r}, allowed is a whole number from 0 to {outputs - 1}")
             if after not in states:
                 states.append(after)
         if len(states) > most:
-            raise ValueError(f"step: got more than {most} states, allowed is a machine of fewer, or a larger `most`")
+            raise Refusal(f"step: got more than {most} states, allowed is a machine of fewer, or a larger `most`")
         next_state.append([states.index(after) for after, _ in steps])
         output.append([int(symbol) for _, symbol in steps])
     return sound(Machine(symbols, inputs, outputs, next_state, output, meaning and meaning(states)))
@@ -46,13 +47,13 @@ def sound(machine):
         checker.read_machine(dataclasses.asdict(machine))
         checker.check_meaning(machine)
     except checker.Rejected as problem:
-        raise ValueError(f"{problem}; allowed is what `from_step` makes") from None
+        raise Refusal(f"{problem}; allowed is what `from_step` makes") from None
     reached = {0}
     for _ in range(machine.states):
         reached |= {after for state in reached for after in machine.next_state[state]}
     if len(reached) < machine.states:
         missing = min(set(range(machine.states)) - reached)
-        raise ValueError(f"machine: got a state {missing} that no columns lead to; allowed are states that are reached")
+        raise Refusal(f"machine: got a state {missing} that no columns lead to; allowed are states that are reached")
     return machine
 
 

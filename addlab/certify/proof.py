@@ -19,6 +19,7 @@ from addlab import files
 from addlab.certify import checker
 from addlab.certify.boxes import Cases, Interval, Weights, advance, first_boxes, least_lead
 from addlab.certify.machines import ADDITION, Network
+from addlab.inputs import Refusal
 
 ROOMS = [2.0**-k for k in range(4, 15)]  # left at every end of a box, for rounding
 COLUMNS = 300  # until the boxes rest
@@ -53,7 +54,7 @@ class Certificate:
             claim = json.loads(Path(f"{name}.json").read_bytes())
             weights = Path(f"{name}.safetensors").read_bytes()
         except (OSError, ValueError) as problem:
-            raise ValueError(f"certificate: got {str(name)!r}, {problem}; allowed is a NAME of `train`") from None
+            raise Refusal(f"certificate: got {str(name)!r}, {problem}; allowed is a NAME of `train`") from None
         return cls(claim, weights)
 
     def check(self):

@@ -224,7 +224,7 @@ def record(claim, found, sentence, flips="", among=None, what="seed"):
         raise ValueError(f"claim: got {claim!r}, allowed is one of {' '.join(CLAIMS)}")
     entry = {"verdict": judge(found), "sentence": " ".join(sentence.split()),
              "evidence": evidence_of(found, among, what), "seeds": plain(found), "flips": flips}
-    files.keep("verdicts.json", entry, claim)
+    files.keep("verdicts.json", entry, claim, order=list(CLAIMS).index)
     return Markdown(f"**{claim}: {entry['verdict']}.** {entry['sentence']}\n\n"
                     + " ".join(filter(None, [f"{entry['evidence']}.", flips])))
 
