@@ -34,7 +34,7 @@ STYLE = {
     "axes.axisbelow": True,
     "grid.color": "#e6e6e6",
     "lines.solid_capstyle": "round",
-    "path.simplify_threshold": 0.4,  # of a point: less is not seen
+    "path.simplify_threshold": 0.7,  # of a point: less is not seen
     "svg.fonttype": "path",  # text looks the same where the font is missing
     "svg.hashsalt": "addrnn",  # else ids are drawn at random
 }
@@ -166,14 +166,14 @@ def curves(ax, groups, colours=None, names=None, styles=None):
         style = styles[key] if styles else "-"
         x, middle = median_curve(seeds)
         for seed in seeds:
-            ax.plot(*seen(ax, *seed, places=80), style, color=paint, linewidth=0.6, alpha=0.5)  # thin: less is seen
+            ax.plot(*seen(ax, *seed, places=120), style, color=paint, linewidth=0.6, alpha=0.5)  # thin: less is seen
         if len(x):
             ax.plot(*seen(ax, x, middle), style, color=paint, linewidth=2.2)
             ends.append((x[-1], middle[-1], names[key] if names else str(key), paint))
     name_ends(ax, ends)
 
 
-def seen(ax, x, y, places=160):
+def seen(ax, x, y, places=250):
     """The points (x, y) of a curve that are drawn: the first in each of so many places along the axes, and the last."""
     x, y = np.asarray(x), np.asarray(y)
     if len(x) <= places:
