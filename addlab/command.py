@@ -123,9 +123,16 @@ def main(arguments=None):
         elif settings or save is not None or not pairs:
             raise Refusal("--load: got a model to be asked, allowed beside it are --add, which it needs, and --device")
         else:
-            from addlab.devices import pick_device
-            model = addrnn.Adder.load(load).to(pick_device(device))
+            model = loaded(load, device)
         ask(model, pairs)
+
+
+def loaded(path, device):
+    """The model of a file of weights; one whose file names a grid rounds its state after each column."""
+    import addrnn
+    from addlab.certify.walk import Rounded, saved_grid
+    from addlab.devices import pick_device
+    return Rounded.load(path) if saved_grid(path) else addrnn.Adder.load(path).to(pick_device(device))
 
 
 def trained(settings, device, save, pairs):

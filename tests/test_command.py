@@ -15,6 +15,7 @@ from conftest import ROOT
 from safetensors.torch import save_file
 
 import addrnn
+from addlab.certify import Rounded
 from addlab.command import main
 
 QUICK = ["--digit_len", "3", "--epoch", "20", "--eval_every", "10", "--batch_size", "20", "--test_batch_size", "20"]
@@ -276,3 +277,12 @@ def test_a_run_is_one_short_line_in_a_notebook():
     run = addrnn.train(addrnn.Config(digit_len=2, batches=4, batch_size=4, eval_every=2))
     line = r"<Run RNN, 3 layers, 2 digits, seed 0: 4 of 4 batches, loss [\d.]+, accuracy [\d.]+, [\d.]+ s>"
     assert re.fullmatch(line, repr(run))
+
+
+def test_a_grid_that_is_saved_with_a_network_is_used_when_it_is_asked(tmp_path, capsys):
+    model = addrnn.train(addrnn.Config(layers=1, batches=60, batch_size=50)).model
+    Rounded(model, 1).save(tmp_path / "coarse")
+    pairs = [(a, b) for a in range(40) for b in range(20)]
+    a, b = next(pair for pair in pairs if Rounded(model, 1).add(*pair) != model.add(*pair))  # it matters
+    main(["--load", str(tmp_path / "coarse"), "--add", str(a), str(b)])
+    assert capsys.readouterr().out.startswith(f"{a} + {b} = {Rounded(model, 1).add(a, b)}")
