@@ -7,9 +7,8 @@ WORKERS ?= 2
 
 .PHONY: report test lab bench retrain verify torture clean
 
-# make report BOOK=notebooks/mine.ipynb gives the pages of one notebook alone.
 report: $(READY)
-	$(RUN) -m tools.report $(if $(BOOK),'$(BOOK)')
+	$(RUN) -m tools.report
 
 test: $(READY)
 	$(RUN) -m ruff check .

@@ -37,11 +37,11 @@ from PIL import Image
 
 from addlab import article
 from addlab.article import pictures
-from addlab.files import CHECKOUT as ROOT
 from addlab.files import found, write_whole
 from addlab.study import claims, noise, views
 from tools.figures import Sheet
 
+ROOT = Path(__file__).resolve().parents[1]
 TEMPLATE = ROOT / "tools" / "template"
 MARKDOWN = "commonmark_x+gfm_auto_identifiers+implicit_figures-smart-emoji-fancy_lists-yaml_metadata_block"
 COVERS = ("06_fading", "07_boxes")  # the figures that the report opens with
@@ -326,10 +326,15 @@ def main():
     print("report/index.html and report/addrnn.pdf are built")
 
 
+def begin_worker():
+    """Leave Ctrl-C to the parent, which ends its workers by SIGTERM."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
 def run_all(notebooks):
     """Refresh all notebooks, two at a time; the problems, one line each."""
-    deaf = dict(initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_IGN))  # to Ctrl-C: this process hears it
-    with tempfile.TemporaryDirectory() as folder, ProcessPoolExecutor(2, **deaf) as pool:
+    with tempfile.TemporaryDirectory() as folder, ProcessPoolExecutor(2, initializer=begin_worker) as pool:
         # This interpreter, whatever else is called python3.
         write_kernel_spec(Path(folder) / "kernels" / "python3", extra_arguments=["--log-level=CRITICAL"])
         os.environ |= {"JUPYTER_PATH": folder, "TQDM_DISABLE": "1", "OMP_NUM_THREADS": "1"}

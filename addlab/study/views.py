@@ -66,7 +66,8 @@ def span(shares):
 
 def recorded_runs():
     """How many training runs are recorded; one that is the beginning of another is no other run."""
-    records = (json.loads(path.read_bytes()) for path in files.found("records/runs").glob("*/*.json"))
+    paths = [path for shelf in files.shelves() for path in (shelf / "records" / "runs").glob("*/*.json")]
+    records = (json.loads(path.read_bytes()) for path in paths)
     return len({json.dumps(record["config"] | {"batches": 0}, sort_keys=True) for record in records})
 
 
