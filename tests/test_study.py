@@ -104,8 +104,9 @@ def test_what_has_no_record_is_trained_once_for_the_longest_of_the_batches(home)
 
 def test_a_run_that_is_the_beginning_of_another_is_not_counted_twice(home):
     tiny = dict(digit_len=3, batch_size=5, test_batch_size=5, hidden=4, embedding=2, layers=1)
+    shipped = views.recorded_runs()
     addrnn.sweep([Config(seed=seed, batches=batches, **tiny) for seed, batches in ((0, 4), (0, 8), (1, 4))])
-    assert views.recorded_runs() == 2
+    assert views.recorded_runs() == shipped + 2
 
 
 def test_shares_are_spanned_by_whole_per_cent():
