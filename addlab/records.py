@@ -20,6 +20,7 @@ import safetensors.torch
 import torch
 from safetensors import SafetensorError
 
+from addlab import engine
 from addlab.files import check_writable, make_folder, read_whole, refused, write_whole
 from addlab.inputs import Refusal, shown
 
@@ -80,7 +81,7 @@ def settings_of(tensors):
     try:
         hidden, embedding = tensors["dense.weight"].shape[1], tensors["embed_layer.weight"].shape[1]
         gates = tensors["rnn.weight_hh_l0"].shape[0] // hidden
-        cell = {1: "RNN", 3: "GRU", 4: "LSTM"}[gates]
+        cell = {engine.gates(name): name for name in engine.CELLS}[gates]
     except (KeyError, IndexError, ZeroDivisionError):
         raise ValueError("its tensors are no adder's") from None
     layers = sum(name.startswith("rnn.weight_hh_l") for name in tensors)
