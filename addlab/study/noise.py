@@ -44,6 +44,7 @@ def plan():
             *each(first, falling=False, lr=1e-3, noise=(1.0, 0.0)), *each(more, noise=0.5),
             *each(first, noise=(0.25, 1.5)), *each(first, noise=1.0, hidden=(32, 128)),
             *each(first, noise=1.0, batches=(1000, 2000, 8000)), *each(first, noise=1.0, layers=(2, 3)),
+            *each(first, noise=2.0, layers=(2, 3)), *each(first, noise=2.0, hidden=128),
             *each(first, noise=1.0, cell=("GRU", "LSTM")), *each(first, noise=1.0, digit_len=(5, 20)),
             *each(more, noise=(0.25, 1.5))]
 
