@@ -13,7 +13,7 @@ import addrnn
 from addlab import engine
 from addlab.study.carries import walk
 from addlab.study.experiments import FIRST, LAYERS, configs, recorded
-from addlab.study.studies import recall
+from addlab.study.studies import recall, results
 
 
 def losses(model, batches):
@@ -35,6 +35,17 @@ def overfitting(run, count=20):
     old, new = losses(run.model, seen), losses(run.model, [addrnn.sample(*draw, fresh, run.config.chains)
                                                            for _ in range(count)])
     return math.fsum(new) / count - math.fsum(old) / count, math.sqrt((np.var(old) + np.var(new)) / (count - 1))
+
+
+def replayed(layers, seeds):
+    """{(5000, layers, seed): (gap, its standard error)}: the `overfitting` that `main` has measured so far."""
+    found = {(5000, k, seed): results("overfitting").get(name_of(k, seed)) for k in layers for seed in seeds}
+    return {model: tuple(gap) for model, gap in found.items() if gap}
+
+
+def name_of(layers, seed):
+    """The name of a model of 5000 digits in the study's file."""
+    return f"layers {layers}, batch 300, seed {seed}"
 
 
 def without_memory(run, layers, count=200):
@@ -62,7 +73,7 @@ def main(count=5):
     """Keep the `overfitting` of models of 1-4 layers half way through 5000 digits, where a batch takes seconds."""
     for config in configs(FIRST, digit_len=5000, layers=LAYERS, batches=300):
         for run in recorded([config]):
-            recall("overfitting", f"layers {config.layers}, batch {config.batches}, seed {config.seed}",
+            recall("overfitting", name_of(config.layers, config.seed),
                    lambda run=run: [float(f"{part:.4g}") for part in overfitting(run, count)])
 
 
