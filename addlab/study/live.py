@@ -7,6 +7,7 @@ What is left is the finished figure alone, so that papermill and nbconvert store
 import time
 
 import numpy as np
+from IPython import get_ipython
 from IPython.display import Markdown, display
 
 from addlab.study import claims, measures, plots, views
@@ -39,12 +40,12 @@ class Curves:
             self.next = time.monotonic() + EVERY
 
     def show(self, data, about):
-        """Put a picture where the last one was, its caption below."""
+        """Put a picture where the last one was, its caption below; a script has no place for it."""
         if self.shown:
             self.shown.update(data, raw=True, metadata=about)
-            return
-        self.shown = display(data, raw=True, metadata=about, display_id=True)
-        display(Markdown(self.caption), metadata={"caption_of": self.name})
+        elif get_ipython():
+            self.shown = display(data, raw=True, metadata=about, display_id=True)
+            display(Markdown(self.caption), metadata={"caption_of": self.name})
 
 
 def finding(runs):
@@ -65,4 +66,4 @@ def frame(run, width=340, height=150):
         marks.append(f'<path d="M{left} 40v{height}h{width}" fill="none" stroke="{plots.FAINT}"/><text x="{left + 6}" '
                      f'y="36">{name}</text><polyline points="{points}" fill="none" stroke="{plots.RIGHT}"/>')
     return (f'<svg xmlns="http://www.w3.org/2000/svg" width="{2 * width + 40}" height="{height + 50}" font-size="12" '
-            f'font-family="sans-serif">{"".join(marks)}</svg>')
+            f'font-family="sans-serif" style="background:white">{"".join(marks)}</svg>')
