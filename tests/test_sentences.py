@@ -82,7 +82,7 @@ def baseline(said, seeds, digit_len, layers, batches, random_sums):
         said.says(f"| {units} | {' | '.join(n.replace('never', 'more than 500') for n in found)} |")
     front = [record for name, record in json.loads((ROOT / "records" / "studies" / "order.json").read_bytes()).items()
              if name.startswith("most significant first")]
-    assert all(abs(share - 0.5) < 0.06 for record in front for share in record["right"][1:])  # a toss, but the last read
+    assert all(abs(share - 0.5) < 0.06 for record in front for share in record["right"][1:])  # but the last read
     said.titled("01_order", "Most significant digit first, each carry is a coin toss")
     known, right, wrong, mended = json.loads((ROOT / "records" / "carries.json").read_bytes()), 0, [], 0
     for seed, record in runs.items():
