@@ -89,9 +89,9 @@ def phantom():
 
 
 def dose():
-    """Batches by length and the first digit's share of the loss, as dose.js draws them: grouped by one, by the other."""
+    """Batches by length and the first digit's share of the loss, as dose.js draws them, grouped by each."""
     found, panels = pieces.dose(), []
-    rows, left, right = found["rows"], 92, WIDTH - 44
+    rows, left, right = found["rows"], 104, WIDTH - 44
     values = [batches for row in rows for batches in row["batches"]]
     low, high = np.log(0.9 * min(values)), np.log(1.03 * max(values))
 
@@ -99,7 +99,7 @@ def dose():
         return left + (right - left) * (np.log(batches) - low) / (high - low)
 
     for way, other, head, label in (("share", "digits", "The first digit’s share as among {} digits", "{} digits"),
-                                    ("digits", "share", "Numbers of {} digits", "share as in {}")):
+                                    ("digits", "share", "Numbers of {} digits", "as among {}")):
         marks, y = [], 0
         for key in sorted({row[way] for row in rows}):
             marks.append(words(0, y + 15, head.format(key), "start", "var(--ink)"))

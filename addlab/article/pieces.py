@@ -64,8 +64,8 @@ def phantom():
 def dose():
     """Batches until 99 % of sums are right, seed by seed, for each length and share of the loss of the first digit.
 
-    `parts`: how much of what a length costs, in factors, its share alone costs 100 digits, by the middle seed;
-    `spread`: the least and the most of that in single seeds.
+    `parts`: how many times as many batches as 100 digits take a length's share `alone` and the `whole` length take, by
+    the middle seed, and which part of this that is, in logarithms; `spread`: its least and most in single seeds.
     """
     found = first_digit.dose(shares=(100, 1000, 5000))
     logs = {which: np.log(list(times.values())) for which, times in found.items()}
@@ -76,7 +76,8 @@ def dose():
     single = [float(part) for share, whole in rises.values() for part in share / whole]
     return {"rows": [{"digits": n, "share": share, "batches": list(times.values()),
                       "middle": float(np.median(list(times.values())))} for (n, share), times in found.items()],
-            "parts": [{"digits": n, "part": share / whole} for n, (share, whole) in middle.items()],
+            "parts": [{"digits": n, "alone": np.exp(share), "whole": np.exp(whole), "part": share / whole}
+                      for n, (share, whole) in middle.items()],
             "spread": [min(single), max(single)], "seeds": len(next(iter(found.values())))}
 
 
