@@ -7,8 +7,9 @@ WORKERS ?= 2
 
 .PHONY: report test lab bench retrain verify torture clean
 
+# BOOK=notebooks/mine.ipynb runs that notebook alone and builds its page and PDF; its records go where lab's go.
 report: $(READY)
-	$(RUN) -m tools.report
+	$(RUN) -m tools.report $${BOOK:+"$$BOOK"}
 
 test: $(READY)
 	$(RUN) -m ruff check .
