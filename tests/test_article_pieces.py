@@ -20,7 +20,7 @@ from addlab.certify import ADDITION, checker
 from addlab.certify.proof import margins
 from addlab.study import carries, proofs
 
-NAMES = "fade", "phantom", "claims", "machine"
+NAMES = "fade", "phantom", "dose", "claims", "machine"
 NODE = shutil.which("node")
 CHROME, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 ORDER = ("embed_layer.weight", "rnn.weight_ih_l0", "rnn.weight_hh_l0", "rnn.bias_ih_l0", "rnn.bias_hh_l0",
@@ -226,6 +226,25 @@ def test_column_in_front_mends_what_the_page_says(facts):
     assert model.add(a, b) != int(a) + int(b)
     assert pieces.mended(model, a, b)
     assert 0 < full["mended"] < full["tried"]
+
+
+def test_share_of_the_first_digit_decides_as_the_article_says(facts):
+    """By the study's file itself: 99 % of the sums of 20 batches in a row, and the recorded runs of the two lengths."""
+    study = json.loads((ROOT / "records" / "studies" / "first_digit.json").read_text())
+    rows = {(row["digits"], row["share"]): row for row in facts["dose"]["rows"]}
+    for (digits, share), row in rows.items():
+        if digits != share:
+            ends = [len(study[f"{digits} digits, share of {share} digits, weights {seed}, data {seed}"]["sums"])
+                    for seed in range(facts["dose"]["seeds"])]
+            # a run ends when that mean is reached, and the batches counted are those before it stays there
+            assert all(batches <= end < 2 * batches for batches, end in zip(row["batches"], ends, strict=True))
+    usual = rows[100, 100]["middle"]
+    for part in facts["dose"]["parts"]:
+        n = part["digits"]
+        alone, whole = rows[100, n]["middle"] / usual, rows[n, n]["middle"] / usual
+        assert (part["alone"], part["whole"]) == pytest.approx((alone, whole))
+        assert np.sqrt(whole) < alone < whole  # "most of the extra time that 1000 digits take"
+    assert rows[1000, 100]["middle"] < 1.1 * usual  # "they are learned as fast as 100"
 
 
 # In a browser
@@ -472,6 +491,32 @@ def test_phantom_shows_what_the_network_says(browser, facts):
     browser.ask("document.querySelectorAll('.choice input')[1].click()")
     assert [int(text) for text in browser.texts(".cell")] == mended.tolist()
     assert int("".join(browser.ask(rows)[1])) == model.add(*(f"{number}0" for number in full["pair"]))
+
+
+def test_dose_groups_its_rows_by_keyboard(browser, facts):
+    from selenium.webdriver import Keys
+
+    browser.open(page(facts, "dose"), calm=True)
+    rows = facts["dose"]["rows"]
+    middles = sorted(f"{row['middle']:g}" for row in rows)
+    apart = {}
+    for way, other in (("share", "length"), ("digits", "share")):
+        browser.wait("document.querySelector('.verdict').textContent.includes(arguments[0])", f"other {other}")
+        browser.wait("document.querySelectorAll('text[style*=\"600\"]').length === arguments[0]",
+                     len(rows) + len({row[way] for row in rows}))
+        bold = browser.ask("[...document.querySelectorAll('text[style*=\"600\"]')]"
+                           ".map(one => [one.getBoundingClientRect().top, one.textContent])")
+        assert sorted(text for _, text in bold if text.isdigit()) == middles
+        for row in rows:  # each stands below the head of its own group
+            y = next(top for top, text in bold if text == f"{row['middle']:g}")
+            head = max((top, text) for top, text in bold if top < y and text.endswith("digits"))[1]
+            assert f" {row[way]} " in head
+        groups = [[one["middle"] for one in rows if one[way] == row[way]] for row in rows]
+        apart[way] = max(max(group) / min(group) for group in groups)
+        assert f"up to {apart[way]:.1f} times apart" in browser.texts(".verdict")[0]
+        if way == "share":
+            browser.press(Keys.TAB, Keys.ARROW_RIGHT)
+    assert apart["share"] < apart["digits"]
 
 
 def test_claims_open_one_at_a_time_by_keyboard(browser, facts):

@@ -88,6 +88,38 @@ def phantom():
                  f"{half.config.digit_len} digits: {counts[0]} of 100, and with a column 0 + 0 in front {counts[1]}.")
 
 
+def dose():
+    """Batches by length and the first digit's share of the loss, as dose.js draws them, grouped by each."""
+    found, panels = pieces.dose(), []
+    rows, left, right = found["rows"], 104, WIDTH - 44
+    values = [batches for row in rows for batches in row["batches"]]
+    low, high = np.log(0.9 * min(values)), np.log(1.03 * max(values))
+
+    def x(batches):
+        return left + (right - left) * (np.log(batches) - low) / (high - low)
+
+    for way, other, head, label in (("share", "digits", "The first digit’s share as among {} digits", "{} digits"),
+                                    ("digits", "share", "Numbers of {} digits", "as among {}")):
+        marks, y = [], 0
+        for key in sorted({row[way] for row in rows}):
+            marks.append(words(0, y + 15, head.format(key), "start", "var(--ink)"))
+            for row in sorted((row for row in rows if row[way] == key), key=lambda row: row[other]):
+                y += 26
+                fill = "var(--ink)" if row["digits"] == row["share"] else "var(--paper)"
+                marks += [words(0, y + 9, label.format(row[other]), "start"),
+                          line([(left, y + 4), (right, y + 4)], "var(--line)", 1),
+                          line([(x(row["middle"]), y - 4), (x(row["middle"]), y + 12)], PAINT[0], 3)]
+                marks += [f'<circle cx="{x(batches):.4g}" cy="{y + 4}" r="4.5" fill="{fill}" stroke="var(--ink)" '
+                          'stroke-width="1.5"/>' for batches in row["batches"]]
+                marks.append(words(x(max(row["batches"])) + 11, y + 9, f"{row['middle']:g}", "start", PAINT[0]))
+            y += 34
+        panels.append(panel(f"Grouped by {'share' if way == 'share' else 'length'}", y, marks))
+    return piece("Is it the length, or the first digit’s share?", panels,
+                 f"A dot is one of {found['seeds']} seeds, the number the middle one’s batches until 99 % of sums are "
+                 "right. Filled: the share that the length gives. Hollow: a share set by hand. Rows of one share stand "
+                 "closer together than rows of one length.")
+
+
 def claims(found=None):
     """All claims, a dot for each seed, and what was found: all that the living piece says, open."""
     rows = []
