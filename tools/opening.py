@@ -8,7 +8,8 @@ from pathlib import Path
 
 from addlab import article
 from addlab.article import pictures
-from addlab.study import claims, noise, views
+from addlab.article.words import words
+from addlab.study import claims, views
 from tools.chapter import fence
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -31,7 +32,7 @@ def opening(chapters):
     template = re.sub(r"\[([^\]]+)\]\((\w+)\.ipynb\)",  # a report of some chapters links to these alone
                       lambda link: link[0] if link[2] in stems else link[1], template)
     text = string.Template(template).substitute(
-        pieces, programs=raw(article.style() + programs), runs=views.recorded_runs(), noise=noise.finding(),
+        pieces, **words(), programs=raw(article.style() + programs), runs=views.recorded_runs(),
         date=date_of_records(), claims=claims_table(chapters), covers="\n\n".join(covers),
         chapters="\n".join(f"{c.number}. [{c.title}]({c.stem}.ipynb) {c.opening}" for c in chapters))
     return text, headline, covers

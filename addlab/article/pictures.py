@@ -4,13 +4,15 @@ from html import escape
 
 import numpy as np
 
-from addlab.article import pieces
+from addlab.article import data, pieces
+from addlab.article.words import beaten
 from addlab.study import carries, proofs
 from addlab.study.experiments import configs, recorded
 from addlab.study.start import with_lead
 
 PAINT = "var(--no-carry)", "var(--carry)"
-NINES = 60
+PAINT_OF = "ink", "wrong"  # of a digit that is right, and of one that is not
+NINES, SHOWN = 60, 300  # columns, batches
 WIDTH = 330  # of a panel, in px: two side by side, or one below the other on a phone
 
 
@@ -33,6 +35,51 @@ def words(x, y, text, anchor="middle", fill="var(--faint)"):
 def line(points, paint, width=1.5):
     d = "L".join(f"{x:.3g} {y:.3g}" for x, y in points)
     return f'<path d="M{d}" stroke="{paint}" stroke-width="{width}"/>'
+
+
+def beat():
+    """The shortest sum found that the first piece's network gets wrong, column by column."""
+    facts, (a, b, said, total) = data.beat(), beaten()
+    marks = [line([(60, 70), (WIDTH - 80, 70)], "var(--ink)")]
+    for name, text, y in (("", a, 30), ("+", b, 60), ("it says", said, 95), ("it is", total, 125)):
+        marks.append(words(0, y, name, "start"))
+        for place, digit in enumerate(reversed(text)):
+            wrong = text is said and digit != total[::-1][place : place + 1]
+            marks.append(f'<g font-size="22">{words(230 - 22 * place, y, digit, fill=f"var(--{PAINT_OF[wrong]})")}</g>')
+    return piece(f"This network got {facts['right']:,} of {facts['count']:,} random sums right. Find one that it gets "
+                 "wrong.", [panel("The shortest that a search found", 135, marks)],
+                 "It reads two numbers column by column, from the right, and says a digit for each.")
+
+
+def learn():
+    """A recorded run of one layer: its loss and its share of right sums, batch by batch."""
+    run, panels = recorded(configs([0], layers=1))[0], []
+    for name, values, top in (("Loss of each batch", run.loss, np.log(10) * 1.15),
+                              ("Share of sums with every digit right", run.batch_accuracy, 1)):
+        shown = np.convolve(values[:SHOWN], np.ones(10) / 10, "valid")
+        across, y = np.linspace(4, WIDTH - 60, len(shown)), 130 - 110 * shown / top
+        marks = [line([(4, level), (WIDTH - 60, level)], "var(--line)", 1) for level in (20, 130)]
+        marks += [line(zip(across, y, strict=True), PAINT[0], 2), words(4, 150, 0, "start"),
+                  words(WIDTH - 60, 150, f"batch {SHOWN}", "end"),
+                  words(WIDTH - 54, y[-1] + 4, f"{shown[-1]:.2f}", "start", PAINT[0])]
+        panels.append(panel(name, 156, marks))
+    return piece("Can a network find out from sums alone how to add?", panels,
+                 f"A recorded run of one layer of {run.config.hidden} units. It sees random sums and their answers, "
+                 f"nothing else; each batch is {run.config.batch_size} fresh sums of {run.config.digit_len} digits.")
+
+
+def prove():
+    """How many states of a rounded network are new, column by column, until none is."""
+    found = next(one for one in proofs.study("states") if one["network"] == "proofs/noise_seed0.json")
+    columns, step, marks = found["columns"], (WIDTH - 8) / len(found["columns"]), []
+    for place, new in enumerate(columns):
+        x, high = 4 + step * place, 120 * new / max(columns)
+        marks += [f'<path d="M{x:.4g} 150h{step - 6:.4g}v{-high:.4g}h{6 - step:.4g}z" fill="{PAINT[0]}"/>',
+                  words(x + step / 2 - 3, 144 - high, new), words(x + step / 2 - 3, 168, place + 1)]
+    return piece("Can yours be proved?", [panel("New states by columns read", 174, marks)],
+                 "A network trained with noise, its state rounded to whole numbers after each column. No column leads "
+                 f"out of these {found['states']:,} states, and every digit is right: so it adds numbers of every "
+                 "length.")
 
 
 def fade():
@@ -98,7 +145,7 @@ def dose():
     def x(batches):
         return left + (right - left) * (np.log(batches) - low) / (high - low)
 
-    for way, other, head, label in (("share", "digits", "The first digit’s share as among {} digits", "{} digits"),
+    for way, other, head, label in (("share", "digits", "Share as among {} digits", "{} digits"),
                                     ("digits", "share", "Numbers of {} digits", "as among {}")):
         marks, y = [], 0
         for key in sorted({row[way] for row in rows}):
