@@ -17,7 +17,7 @@ COVERS = ("06_fading", "07_boxes")  # the figures that the report opens with
 
 
 def opening(chapters):
-    """(first page as Markdown, headline, covers): what notebooks lift up, the claims, the chapters."""
+    """(first page as Markdown, headline): what notebooks lift up, the claims, the chapters."""
     figures = {name: figure for chapter in chapters for name, figure in chapter.figures.items()}
     covers = [figures[name] for name in COVERS if name in figures]
     stems = {chapter.stem for chapter in chapters}
@@ -35,7 +35,7 @@ def opening(chapters):
         pieces, **words(), programs=raw(article.style() + programs), runs=views.recorded_runs(),
         date=date_of_records(), claims=claims_table(chapters), covers="\n\n".join(covers),
         chapters="\n".join(f"{c.number}. [{c.title}]({c.stem}.ipynb) {c.opening}" for c in chapters))
-    return text, headline, covers
+    return text, headline
 
 
 def raw(html):

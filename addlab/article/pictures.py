@@ -1,9 +1,11 @@
 """The pieces as still pictures, for where no script runs: HTML with small SVGs in the colours of the style sheet."""
 
+import re
 from html import escape
 
 import numpy as np
 
+from addlab import article
 from addlab.article import data, pieces
 from addlab.article.words import beaten
 from addlab.study import carries, proofs
@@ -181,7 +183,28 @@ def claims(found=None):
 
 
 def machine():
-    """The ten parabolas of the small adder, with its latch open and closed.
+    """The ten parabolas of the small adder, with its latch open and closed."""
+    shift, closed = parabolas()
+    return piece("Can a network be unable to be wrong?", [panel(name, 150, marks) for name, marks in closed.items()],
+                 "The adder of 52 parameters: a latch, a line, and ten parabolas over it. The one on top is the digit. "
+                 f"A carry slides all ten by {shift:.0f} places, and 300 cases prove that the right one is on top at "
+                 "every length.")
+
+
+def preview():
+    """The same for what is shared: an SVG that needs no sheet, its two panels side by side."""
+    parts = []
+    for place, (name, marks) in enumerate(parabolas()[1].items()):
+        parts.append(f'<g transform="translate({(WIDTH + 30) * place} 20)">{words(4, -4, name, "start")}'
+                     f'{"".join(marks)}</g>')
+    colours = dict(reversed(re.findall(r"--([\w-]+): (#\w+)", (article.FOLDER / "style.css").read_text("utf-8"))))
+    text = re.sub(r"var\(--([\w-]+)\)", lambda name: colours[name[1]], "".join(parts))  # the first are the light ones
+    return (f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="-4 0 {2 * WIDTH + 48} 165" fill="none" font-size="13" '
+            f'font-family="DejaVu Sans Mono">{text}</svg>')
+
+
+def parabolas():
+    """How many places a carry slides them; {name of a panel: its marks}, the latch open and closed.
 
     A digit's logit over v is a line. Less what all ten share, a parabola in v, it is a parabola with its top near the
     sums that end in the digit, as in small.js.
@@ -193,20 +216,16 @@ def machine():
     slide, step = np.polyfit(digits, latch, 1)
     curvature, shift = -bend, slide / bend
     scale, origin = per_digit / (2 * curvature), tilt / (2 * curvature)
-    panels = []
+    panels = {}
     for output, name in ((-1, "Latch open: no carry goes on"), (1, "Latch closed: a carry goes on")):
         moved = shift * (output + 1) / 2
         tops = (line_unit - level) / scale / (2 * curvature) + moved
         at_zero = (small.bias + latch * output - (line_unit - level) * origin / scale
                    - curvature * moved**2 - base - step * (output + 1))
-        marks = [line([(4, 140), (WIDTH - 4, 140)], "var(--line)", 1)]
+        panels[name] = [line([(4, 140), (WIDTH - 4, 140)], "var(--line)", 1)]
         for digit, top, high in zip(digits, tops, at_zero / curvature + tops**2, strict=True):
-            marks += parabola(top, high, digit, PAINT[output > 0])
-        panels.append(panel(name, 150, marks))
-    return piece("Can a network be unable to be wrong?", panels,
-                 "The adder of 52 parameters: a latch, a line, and ten parabolas over it. The one on top is the digit. "
-                 f"A carry slides all ten by {shift:.0f} places, and 300 cases prove that the right one is on top at "
-                 "every length.")
+            panels[name] += parabola(top, high, digit, PAINT[output > 0])
+    return shift, panels
 
 
 def parabola(top, high, digit, paint, reach=2.6):
