@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 import shutil
 import subprocess
 import tempfile
@@ -16,6 +17,7 @@ from conftest import ROOT
 import addrnn
 from addlab import article
 from addlab.article import pictures, pieces
+from addlab.article.words import words
 from addlab.certify import ADDITION, checker
 from addlab.certify.proof import margins
 from addlab.study import carries, proofs
@@ -53,7 +55,7 @@ console.log(JSON.stringify(answer, strict));"""
 
 @pytest.fixture(scope="module")
 def facts():
-    return {name: getattr(pieces, name)() for name in NAMES}
+    return {name: article.facts(name) for name in article.PIECES}
 
 
 @pytest.fixture(scope="module")
@@ -245,6 +247,23 @@ def test_share_of_the_first_digit_decides_as_the_article_says(facts):
         assert (part["alone"], part["whole"]) == pytest.approx((alone, whole))
         assert np.sqrt(whole) < alone < whole  # "most of the extra time that 1000 digits take"
     assert rows[1000, 100]["middle"] < 1.1 * usual  # "they are learned as fast as 100"
+    half = [model["off"] for model in study["half-trained"].values() if any(model["off"])]
+    assert half and {off for one in half for off in one} == {0, 1}  # "wrong in one way: one too large"
+
+
+def test_words_of_the_article_are_what_networks_say():
+    said = words()
+    model = addrnn.Adder.load(ROOT / "records" / "runs" / "default" / "seed0.safetensors")
+    a, b, answer = (int(number.replace(",", "")) for number in re.split(r" [+=] ", said["wrong_sum"]))
+    assert model.add(a, b) == answer != a + b == int(said["right_sum"].replace(",", ""))
+    assert max(len(str(a)), len(str(b))) <= said["plain_digits"]
+    assert 0 < said["plain_beaten"] <= said["plain"] and 0 < said["chained_beaten"] <= said["chained"]
+    assert said["statements"] == said["hold"] + said["fail"] + said["neither"] == len(pieces.claims()["claims"])
+    assert said["noise_proved"] > said["noise_tried"] / 2 > said["quiet_proved"]  # "makes it safe"
+    meanings = [json.loads(path.read_text())["machine"]["meaning"] or {}
+                for path in (ROOT / "records" / "proofs").glob("*.json")]
+    decimal = [meaning for meaning in meanings if meaning.get("base") == 10 and meaning.get("factors") == [1, 1]]
+    assert said["adders"] == len(decimal) > 1
 
 
 # In a browser
@@ -358,7 +377,7 @@ def test_piece_fits_its_page(browser, facts, name, dark, width):
     assert (int(ink.strip()[1:3], 16) > int(paper.strip()[1:3], 16)) == dark
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", article.PIECES)
 def test_piece_has_a_still_where_script_is_off(browser, facts, name):
     still = getattr(pictures, name)()
     browser.open(article.html(name, facts[name], still), width=390, script=False)

@@ -17,8 +17,8 @@ const number = n => n.toLocaleString("en");
 export default function mount(root, {kinds}) {
   const body = frame(root, {
     name: "prove",
-    question: "Train one with noise, and let this page prove it.",
-    hint: "Train a network in which every step is shaken; then see whether any sum at all can break it."});
+    question: "Can yours be proved?",
+    hint: "Train a network whose every step is shaken, and let this page look for a sum that breaks it."});
   let {settings} = kinds[0], job = null, seed = 0, begun = 0, network = null, curve = [], losses = [], closing = null;
 
   const main = button("Train and prove", () => job ? halt("Stopped.") : train(), {class: "main"});
