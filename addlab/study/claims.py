@@ -212,7 +212,8 @@ def record(claim, found, sentence, by_measure=None, among=None, what="seed"):
     if claim not in CLAIMS:
         raise ValueError(f"claim: got {claim!r}, allowed is one of {' '.join(CLAIMS)}")
     entry = {"verdict": judge(found), "sentence": " ".join(sentence.split()),
-             "evidence": evidence_of(found, among, what), "seeds": plain(found), "measures": by_measure or {}}
+             "evidence": evidence_of(found, among, what), "seeds": plain(found),
+             "by": next(iter(by_measure or {}), ""), "measures": by_measure or {}}
     files.keep("verdicts.json", entry, claim, order=list(CLAIMS).index)
     return Markdown(f"**{claim}: {entry['verdict']}.** {entry['sentence']}\n\n"
                     + f"{dots(entry['seeds'])} {entry['evidence']}.".strip())
@@ -226,7 +227,7 @@ def dots(seeds):
 
 
 def entries_so_far():
-    """{claim: {"verdict", "sentence", "evidence", "seeds", "measures"}} of what has been recorded so far."""
+    """{claim: {"verdict", "sentence", "evidence", "seeds", "by", "measures"}} of what has been recorded so far."""
     entries = files.kept("verdicts.json")
     return {claim: entries[claim] for claim in CLAIMS if claim in entries}
 

@@ -1,4 +1,4 @@
-"""What finished models do: on batches they were trained on, without the memory of a layer, and how far they moved.
+"""What finished models do: on batches they were trained on, and how many of their units saturate.
 
 python -m addlab.study.dissect    measure at 5000 digits what is missing in records/studies/overfitting.json
 """
@@ -46,21 +46,6 @@ def replayed(layers, seeds):
 def name_of(layers, seed):
     """The name of a model of 5000 digits in the study's file."""
     return f"layers {layers}, batch 300, seed {seed}"
-
-
-def without_memory(run, layers, count=200):
-    """Share of fresh sums that are right when these layers (0 is the first) forget the column before."""
-    model = copy.deepcopy(run.model)
-    for layer in layers:
-        model.get_parameter(f"rnn.weight_hh_l{layer}").data.zero_()
-    return addrnn.evaluate(model, *addrnn.sample(count, run.config.digit_len, np.random.default_rng(2)))[0]
-
-
-def moved(run):
-    """How far the recurrent weights went, root mean square, relative to what they were drawn as."""
-    first, last = (np.concatenate([p.detach().numpy().ravel() for p in model.rnn.parameters()]).astype(float)
-                   for model in (addrnn.Adder(run.config), run.model))
-    return math.sqrt(((last - first) ** 2).sum() / (first**2).sum())
 
 
 def saturated(run, count=20):

@@ -95,12 +95,12 @@ EXPERIMENTS = {
 # What is done to a model after its training needs its weights; all other runs are read for their curves.
 WEIGHTS = frozenset(
     configs(range(20)) + configs(range(5), layers=1) + EXPERIMENTS["chains"]  # 01, 06: sums that go wrong, carries
-    + configs(FIRST, digit_len=100, layers=LAYERS)                            # 03: overfitting, memory of each layer
+    + configs(FIRST, digit_len=100, layers=LAYERS)                            # 03: overfitting
     + EXPERIMENTS["half-trained"]                                             # 02: the start state
     + configs(FIRST, digit_len=5000, layers=LAYERS, batches=300)              # 02, 03: the same
     + EXPERIMENTS["1000-cells"] + EXPERIMENTS["1000-cells-more"]              # 04: the start state
     + EXPERIMENTS["5000-cells"]                                               # 04: the same
-    + [config for config in EXPERIMENTS["rates"] if config.seed < 3]          # 05: how far the weights went
+    + [config for config in EXPERIMENTS["rates"] if config.seed < 3]          # 05: saturated units
 )
 
 

@@ -280,15 +280,15 @@ def verdict_figure(entries, title):
 
     entries: `claims.entries_so_far()`; claims that are asked by one measure alone are left out.
     """
-    asked = {claim: entry["measures"] for claim, entry in entries.items() if len(entry["measures"]) > 1}
+    asked = {claim: entry for claim, entry in entries.items() if len(entry["measures"]) > 1}
     usual = map(str, [*measures.LOSSES, *measures.ACCURACIES, *measures.ORIGINAL, measures.MISSED])
-    rows = list(dict.fromkeys([*usual, *(name for found in asked.values() for name in found)]))
-    rows = [name for name in rows if any(name in found for found in asked.values())]
+    rows = list(dict.fromkeys([*usual, *(name for entry in asked.values() for name in entry["measures"])]))
+    rows = [name for name in rows if any(name in entry["measures"] for entry in asked.values())]
     fig, ax = plots.figure(title, height=1.3 + 0.2 * len(rows))
-    for x, found in enumerate(asked.values()):
-        for name, (word, *_) in found.items():
+    for x, entry in enumerate(asked.values()):
+        for name, (word, *_) in entry["measures"].items():
             sign, paint = SIGNS[word]
-            y, main = rows.index(name), name == next(iter(found))
+            y, main = rows.index(name), name == entry["by"]
             ax.add_patch(Rectangle((x - 0.46, y - 0.44), 0.92, 0.88, facecolor=paint, zorder=2 + main,
                                    edgecolor=plots.INK if main else plots.FAINT, linewidth=2.4 if main else 0.5))
             ax.text(x, y, sign, ha="center", va="center", fontsize=9, fontweight="bold", zorder=4,
