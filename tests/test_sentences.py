@@ -467,17 +467,17 @@ def appendix(said, seeds, **_):
         "layers": {k: group(seeds, digit_len=100, layers=k) for k in (1, 2, 3, 4)},
         "long": {k: group(seeds, digit_len=5000, layers=k) for k in (1, 2, 3, 4)},
         "cell": {cell: group(seeds, digit_len=100, cell=cell) for cell in ("RNN", "GRU", "LSTM")}}
-    named = {"digit_len": digits, "layers": lambda k: f"{layers(k)}, 100 digits",
-             "long": lambda k: f"{layers(k)}, 5000 digits", "cell": "{} at 100 digits".format}
+    named = {"digit_len": ("RNN, 3 layers", digits), "layers": ("RNN, 100 digits", layers),
+             "long": ("RNN, 5000 digits", layers), "cell": ("3 layers, 100 digits", str)}
     for kind, found in groups.items():
+        about, name = named[kind]
         for a, b in pairwise(found):
             for what, of in (("loss below 0.1", loss), ("99 % of sums right", sums)):
                 answers = compared(together({x: found[x] for x in (a, b)}, of), (a, b))
-                said.says(f"| {named[kind](a)} before {named[kind](b)} | {what} | {share(answers)} | "
-                          f"**{word(*answers)}** |")
+                said.says(f"| {about} | {name(a)} before {name(b)} | {what} | {share(answers)} | **{word(*answers)}** |")
         for value, rows in found.items():
             gpu = sum("H100" in record["device"] for record in rows.values())
-            said.says(f"| {named[kind](value)} | {len(rows) - gpu} | {gpu} |")
+            said.says(f"| {about} | {name(value)} | {len(rows) - gpu} | {gpu} |")
     said.says("configs on the CPU and on an NVIDIA H100", "its 300 losses are those of its record, to the last bit")
     agree, asked = map(int, re.search(r"\*\*(\d+) of (\d+)\*\* levels", said.text).groups())
     return kept, groups, agree == asked

@@ -78,6 +78,11 @@ def same_side(by_measure):
     return sides.count(sides[0]) if sides else 0, len(sides)
 
 
+def both_ways(entry):
+    """Whether some measures let the claim of an entry of `entries_so_far` hold, and others fail."""
+    return {"holds", "fails"} <= {SIDES.get(word, word) for word, *_ in entry["measures"].values()}
+
+
 def listing(names):
     """"a, b and c"."""
     return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
