@@ -98,7 +98,7 @@ def test_the_cure_is_shown_for_as_many_networks_as_are_proved(layers, level):
 
 def test_a_setting_picks_its_outcomes():
     assert noise.seeds(noise=1.0) == shaken() and noise.seeds(noise=2.0, layers=3) == shaken(3, 2)
-    assert noise.twice(shaken()) == f"{both(shaken())} of {len(shaken())}"
+    assert noise.both(1.0) == (both(shaken()), len(shaken()))
 
 
 def test_a_share_still_right_is_counted_at_each_length():
