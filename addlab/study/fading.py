@@ -188,7 +188,7 @@ def of_groups():
 
 def twins_figure(named):
     """Distance of twins' states, and chains still right, by columns; named: {name: {seed: `survival`}}."""
-    fig, (left, right) = plots.figure("After a few dozen nines, the state has forgotten the carry", columns=2)
+    fig, (left, right) = plots.figure("After a few dozen nines, the plain network has forgotten the carry", columns=2)
     paints = dict(zip(named, map(plots.RAMP, (0.05, 0.75, 0.45)), strict=False))
     along = np.append(2 ** np.arange(int(np.log2(COLUMNS))), COLUMNS)
     for ax, title, label in ((left, "two sums, one with a carry", "distance of their states"),

@@ -83,7 +83,8 @@ def state_figure(found):
                 chosen = points[values == value]
                 ax.plot(*chosen.T, "o", color=paints[value], markersize=2.5, alpha=0.7, markeredgewidth=0)
                 if label == "digit" and apart:
-                    plots.note(ax, str(value), *np.median(chosen, axis=0), ha="center", colour=paints[value])
+                    top = np.median(chosen[:, 0]), chosen[:, 1].max()
+                    plots.note(ax, str(value), *top, ha="center", va="bottom", colour=paints[value])
             ax.set(xticks=[], yticks=[])
     return fig
 
