@@ -142,9 +142,9 @@ class Adder(nn.Module):
         """
         first = self.embed_layer(as_digits(num1, self.dense.weight.device))
         second = self.embed_layer(as_digits(num2, self.dense.weight.device))
-        pairs = torch.cat((first, second), dim=2).transpose(0, 1)  # [digits, count, 2 embedding]
+        columns = torch.cat((first, second), dim=2).transpose(0, 1)  # [digits, count, 2 embedding]
         with full_precision():
-            states = self.rnn(pairs)[0] if noise is None else noisy_states(self.rnn, pairs, noise)
+            states = self.rnn(columns)[0] if noise is None else noisy_states(self.rnn, columns, noise)
         return self.dense(states).transpose(0, 1)  # of [digits, count, hidden]: [count, digits, 10]
 
     def predict(self, num1, num2) -> np.ndarray:
