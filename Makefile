@@ -7,8 +7,9 @@ WORKERS ?= 2
 
 .PHONY: report test lab bench retrain verify torture clean
 
+# BOOK=notebooks/mine.ipynb runs that notebook alone and builds its page and PDF; its records go where lab's go.
 report: $(READY)
-	$(RUN) -m tools.report
+	$(RUN) -m tools.report $${BOOK:+"$$BOOK"}
 
 test: $(READY)
 	$(RUN) -m ruff check .
@@ -21,6 +22,7 @@ lab: $(READY)
 	 { echo "addrnn: PORT: got $(PORT), allowed is a whole number up to 65535" >&2; exit 2; }
 	@$(VENV)/bin/python -m nbformat.sign notebooks/*.ipynb  # else JupyterLab shows no SVG before a cell is run
 	ADDRNN_HOME=$${ADDRNN_HOME:-"$$PWD/lab"} PYTHONPATH="$$PWD" $(VENV)/bin/python -m jupyterlab \
+	 --ContentsManager.pre_save_hook=tools.tidy.saved \
 	 $(if $(PORT),--port $(PORT)) $(if $(filter no,$(BROWSER)),--no-browser) $(if $(filter 0,$(shell id -u)),--allow-root)
 
 bench: $(READY)

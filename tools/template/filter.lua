@@ -1,6 +1,7 @@
 -- What Markdown does not say by itself, for the pages and for the PDF.
 local page = FORMAT:match("html") ~= nil
 local sections, title = pandoc.List(), nil
+local alone = PANDOC_WRITER_OPTIONS.variables.alone and tostring(PANDOC_WRITER_OPTIONS.variables.alone)
 
 local function quoted(text)
   return '"' .. text:gsub("\\", "\\\\"):gsub('"', '\\"') .. '"'
@@ -10,10 +11,15 @@ local function raw(text)
   return pandoc.RawBlock(FORMAT, text)
 end
 
--- Notebooks are pages or chapters. What lies beside a notebook does not lie beside the PDF.
+-- Notebooks are pages or chapters; a notebook that is alone links to no other. What lies beside a notebook does not lie
+-- beside the PDF.
 function Link(link)
-  local stem, fragment = link.target:match("([%w_-]+)%.ipynb(.*)$")
-  if stem then
+  local stem, fragment = link.target:match("([^/]+)%.ipynb(.*)$")
+  if stem and not link.target:match("^https?:") then
+    stem = stem:gsub("%%(%x%x)", function(code) return string.char(tonumber(code, 16)) end):gsub("[^%w_\128-\255-]", "-")
+    if alone and stem ~= alone then
+      return link.content
+    end
     link.target = page and stem .. ".html" .. fragment or "#" .. stem
     return link
   end
@@ -26,14 +32,18 @@ end
 function Image(image)
   if not page then
     local alt = image.attributes.alt or pandoc.utils.stringify(image.caption)
-    return pandoc.RawInline("typst", "#image(" .. quoted(image.src) .. ", alt: " .. quoted(alt) .. ")")
+    local width = image.attributes.share and ", width: " .. image.attributes.share .. "%" or ""
+    return pandoc.RawInline("typst", "#image(" .. quoted(image.src) .. ", alt: " .. quoted(alt) .. width .. ")")
   end
 end
 
--- The first heading is the page's title; the others can be linked to.
+-- A chapter has one title, which is the page's, and no other heading of its level; what is below can be linked to.
 function Header(header)
+  if header.level == 1 and #header.classes == 0 then
+    header.level = 2
+  end
   if not page then
-    return nil
+    return header
   end
   if header.level == 1 then
     title = header.content

@@ -1,0 +1,72 @@
+"""The first page and what the PDF begins with, as Markdown: template/opening.md, filled with what is measured."""
+
+import datetime
+import re
+import string
+import subprocess
+from pathlib import Path
+
+from addlab import article
+from addlab.article import pictures
+from addlab.article.words import words
+from addlab.study import claims, views
+from tools.chapter import fence
+
+ROOT = Path(__file__).resolve().parents[1]
+COVERS = ("06_fading", "07_boxes")  # the figures that the report opens with
+
+
+def opening(chapters):
+    """(first page as Markdown, headline): what notebooks lift up, the claims, the chapters."""
+    figures = {name: figure for chapter in chapters for name, figure in chapter.figures.items()}
+    covers = [figures[name] for name in COVERS if name in figures]
+    stems = {chapter.stem for chapter in chapters}
+    headline = next((text for chapter in chapters for text in chapter.lifted), "")
+    facts = {name: article.facts(name) for name in article.PIECES}
+    for row in facts["claims"]["claims"]:  # as the links below
+        row["link"] = row["link"] if row["link"] and row["link"].partition(".")[0] in stems else None
+    stills = article.stills() | {"claims": pictures.claims(facts["claims"])}
+    places, programs = article.parts(facts, stills)
+    pieces = {"claims_piece" if name == "claims" else name: raw(place) for name, place in places.items()}
+    template = (ROOT / "tools" / "template" / "opening.md").read_text("utf-8")
+    template = re.sub(r"\[([^\]]+)\]\((\w+)\.ipynb\)",  # a report of some chapters links to these alone
+                      lambda link: link[0] if link[2] in stems else link[1], template)
+    text = string.Template(template).substitute(
+        pieces, **words(), programs=raw(article.style() + programs), runs=views.recorded_runs(),
+        date=date_of_records(), claims=claims_table(chapters), covers="\n\n".join(covers),
+        chapters="\n".join(f"{c.number}. [{c.title}]({c.stem}.ipynb) {c.opening}" for c in chapters))
+    return text, headline
+
+
+def raw(html):
+    """HTML as a part of the pages alone."""
+    return f":::: {{only=page}}\n{fence(html, '{=html}')}\n::::"
+
+
+def claims_table(chapters):
+    """Each claim with a dot for each seed, the verdict, and what was found; its evidence is a link away."""
+    rows = []
+    for claim, entry in claims.entries_so_far().items():
+        where = next((f" [Evidence]({c.stem}.ipynb#{claim})" for c in chapters if f"::: {{#{claim}}}" in c.text), "")
+        rows.append([claim, claims.CLAIMS.get(claim, ""), f"{dots(entry.get('seeds', []))} **{entry['verdict']}**",
+                     (entry.get("sentence") or entry.get("evidence", "")) + where])
+    return claims.table(["", "the original says", "seeds", "what we found"], rows).data if rows else ""
+
+
+def dots(seeds):
+    """One dot for each seed, in fives: first those that say yes, then no, then undecided."""
+    yes, no = (sum(seed is answer for seed in seeds) for answer in (True, False))
+    marks = "●" * yes + "○" * no + "·" * (len(seeds) - yes - no)
+    fives = " ".join(marks[i : i + 5] for i in range(0, len(marks), 5))
+    return f'[{fives}]{{.dots role=img aria-label="{yes} of {len(seeds)} seeds"}}' if seeds else ""
+
+
+def date_of_records():
+    """The day on which records last changed, as git has it, in words."""
+    command = ["git", "log", "-1", "--format=%cs", "--", "records"]
+    try:
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+        day = datetime.date.fromisoformat(done.stdout.strip())
+    except (OSError, ValueError):  # no git, or a copy without its history
+        return "before this copy was made"
+    return f"by {day.day} {day:%B %Y}"
