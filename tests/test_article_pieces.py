@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 import shutil
 import subprocess
 import tempfile
@@ -16,11 +17,12 @@ from conftest import ROOT
 import addrnn
 from addlab import article
 from addlab.article import pictures, pieces
+from addlab.article.words import words
 from addlab.certify import ADDITION, checker
 from addlab.certify.proof import margins
 from addlab.study import carries, proofs
 
-NAMES = "fade", "phantom", "claims", "machine"
+NAMES = "fade", "phantom", "dose", "claims", "machine"
 NODE = shutil.which("node")
 CHROME, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 ORDER = ("embed_layer.weight", "rnn.weight_ih_l0", "rnn.weight_hh_l0", "rnn.bias_ih_l0", "rnn.bias_hh_l0",
@@ -53,7 +55,7 @@ console.log(JSON.stringify(answer, strict));"""
 
 @pytest.fixture(scope="module")
 def facts():
-    return {name: getattr(pieces, name)() for name in NAMES}
+    return {name: article.facts(name) for name in article.PIECES}
 
 
 @pytest.fixture(scope="module")
@@ -228,6 +230,42 @@ def test_column_in_front_mends_what_the_page_says(facts):
     assert 0 < full["mended"] < full["tried"]
 
 
+def test_share_of_the_first_digit_decides_as_the_article_says(facts):
+    """By the study's file itself: 99 % of the sums of 20 batches in a row, and the recorded runs of the two lengths."""
+    study = json.loads((ROOT / "records" / "studies" / "first_digit.json").read_text())
+    rows = {(row["digits"], row["share"]): row for row in facts["dose"]["rows"]}
+    for (digits, share), row in rows.items():
+        if digits != share:
+            ends = [len(study[f"{digits} digits, share of {share} digits, weights {seed}, data {seed}"]["sums"])
+                    for seed in range(facts["dose"]["seeds"])]
+            # a run ends when that mean is reached, and the batches counted are those before it stays there
+            assert all(batches <= end < 2 * batches for batches, end in zip(row["batches"], ends, strict=True))
+    usual = rows[100, 100]["middle"]
+    for part in facts["dose"]["parts"]:
+        n = part["digits"]
+        alone, whole = rows[100, n]["middle"] / usual, rows[n, n]["middle"] / usual
+        assert (part["alone"], part["whole"]) == pytest.approx((alone, whole))
+        assert np.sqrt(whole) < alone < whole  # "most of the extra time that 1000 digits take"
+    assert rows[1000, 100]["middle"] < 1.1 * usual  # "they are learned as fast as 100"
+    half = [model["off"] for model in study["half-trained"].values() if any(model["off"])]
+    assert half and {off for one in half for off in one} == {0, 1}  # "wrong in one way: one too large"
+
+
+def test_words_of_the_article_are_what_networks_say():
+    said = words()
+    model = addrnn.Adder.load(ROOT / "records" / "runs" / "default" / "seed0.safetensors")
+    a, b, answer = (int(number.replace(",", "")) for number in re.split(r" [+=] ", said["wrong_sum"]))
+    assert model.add(a, b) == answer != a + b == int(said["right_sum"].replace(",", ""))
+    assert max(len(str(a)), len(str(b))) <= said["plain_digits"]
+    assert 0 < said["plain_beaten"] <= said["plain"] and 0 < said["chained_beaten"] <= said["chained"]
+    assert said["statements"] == said["hold"] + said["fail"] + said["neither"] == len(pieces.claims()["claims"])
+    assert said["noise_proved"] > said["noise_tried"] / 2 > said["quiet_proved"]  # "makes it safe"
+    meanings = [json.loads(path.read_text())["machine"]["meaning"] or {}
+                for path in (ROOT / "records" / "proofs").glob("*.json")]
+    decimal = [meaning for meaning in meanings if meaning.get("base") == 10 and meaning.get("factors") == [1, 1]]
+    assert said["adders"] == len(decimal) > 1
+
+
 # In a browser
 
 class Browser:
@@ -339,7 +377,7 @@ def test_piece_fits_its_page(browser, facts, name, dark, width):
     assert (int(ink.strip()[1:3], 16) > int(paper.strip()[1:3], 16)) == dark
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", article.PIECES)
 def test_piece_has_a_still_where_script_is_off(browser, facts, name):
     still = getattr(pictures, name)()
     browser.open(article.html(name, facts[name], still), width=390, script=False)
@@ -472,6 +510,32 @@ def test_phantom_shows_what_the_network_says(browser, facts):
     browser.ask("document.querySelectorAll('.choice input')[1].click()")
     assert [int(text) for text in browser.texts(".cell")] == mended.tolist()
     assert int("".join(browser.ask(rows)[1])) == model.add(*(f"{number}0" for number in full["pair"]))
+
+
+def test_dose_groups_its_rows_by_keyboard(browser, facts):
+    from selenium.webdriver import Keys
+
+    browser.open(page(facts, "dose"), calm=True)
+    rows = facts["dose"]["rows"]
+    middles = sorted(f"{row['middle']:g}" for row in rows)
+    apart = {}
+    for way, other in (("share", "length"), ("digits", "share")):
+        browser.wait("document.querySelector('.verdict').textContent.includes(arguments[0])", f"other {other}")
+        browser.wait("document.querySelectorAll('text[style*=\"600\"]').length === arguments[0]",
+                     len(rows) + len({row[way] for row in rows}))
+        bold = browser.ask("[...document.querySelectorAll('text[style*=\"600\"]')]"
+                           ".map(one => [one.getBoundingClientRect().top, one.textContent])")
+        assert sorted(text for _, text in bold if text.isdigit()) == middles
+        for row in rows:  # each stands below the head of its own group
+            y = next(top for top, text in bold if text == f"{row['middle']:g}")
+            head = max((top, text) for top, text in bold if top < y and text.endswith("digits"))[1]
+            assert f" {row[way]} " in head
+        groups = [[one["middle"] for one in rows if one[way] == row[way]] for row in rows]
+        apart[way] = max(max(group) / min(group) for group in groups)
+        assert f"up to {apart[way]:.1f} times apart" in browser.texts(".verdict")[0]
+        if way == "share":
+            browser.press(Keys.TAB, Keys.ARROW_RIGHT)
+    assert apart["share"] < apart["digits"]
 
 
 def test_claims_open_one_at_a_time_by_keyboard(browser, facts):

@@ -1,6 +1,5 @@
-"""The report: notebooks without churn, pages that need no network, a PDF with all of it; the widget."""
+"""The report: notebooks without churn, pages that need no network, a PDF with all of it."""
 
-import base64
 import json
 import os
 import re
@@ -9,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree
@@ -20,14 +18,10 @@ import numpy as np
 import psutil
 import pypdf
 import pytest
-import torch
 import typst
 from nbformat import v4
 
-import addrnn
 from addlab import article
-from addlab.study import plots, widget
-from addlab.study.experiments import configs, recorded
 from tools import report
 
 ROOT = Path(report.__file__).parents[1]
@@ -35,9 +29,10 @@ COMMITTED = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 FIRST = [
     "# First things\n\nDoes $\\sigma \\le \\frac12$ hold? See [the second](second.ipynb).",
-    ["from addlab.study import claims, plots, widget\nimport addrnn\nfrom IPython.display import Markdown, display",
+    ["from addlab import article\nfrom addlab.study import claims, plots\n"
+     "from IPython.display import Markdown, display",
      "fig, ax = plots.figure('A finding')\nax.plot([1, 2, 3])\nplots.save(fig, '06_fading', 'Three *points*: [1, 2].')",
-     "widget.show({'net': addrnn.Adder(addrnn.Config(digit_len=4))})",
+     "article.training()",
      "from tqdm.auto import tqdm\nfor i in tqdm(range(3)):\n    print(i, flush=True)",
      "display(Markdown('| a | b |\\n|---|--:|\\n| 1 | $x^2$ |'))\n"
      "claims.record('C2', {0: True, 1: False, 2: None}, 'It does not.')",
@@ -439,115 +434,6 @@ def test_link_to_a_notebook_that_is_not_there_stops_the_build(sample, tmp_path):
     write(tmp_path / "a.ipynb", ["# A\n\nSee [the next](b.ipynb)."])
     with pytest.raises(typst.TypstError, match="<b>"):
         report.build([tmp_path / "a.ipynb"], tmp_path / "report")
-
-
-# The live adder
-
-@pytest.fixture(scope="module")
-def model():
-    return addrnn.Adder(addrnn.Config(digit_len=6))  # untrained: most of its digits are wrong
-
-
-def test_picture_marks_exactly_the_wrong_digits(model):
-    rng = np.random.default_rng(0)
-    for a, b in [*rng.integers(0, 10**6, (5, 2)).tolist(), (999999, 1), (0, 0)]:
-        svg, sentence = widget.picture({"net": model}, str(a), str(b))
-        columns = max(len(str(a)), len(str(b))) + 1
-        said = str(model.add(a, b)).zfill(columns)
-        wrong = sum(x != y for x, y in zip(said, str(a + b).zfill(columns), strict=True))
-        marked = [mark for mark in ElementTree.fromstring(svg).iter() if mark.get("stroke") == plots.WRONG]
-        assert len(marked) == wrong
-        assert sentence == (f"{a} + {b}. net: it says {int(said)}, "
-                            + (f"wrong in {wrong} of {columns} columns." if wrong else "right."))
-
-
-def test_picture_shows_carries_and_confidence(model):
-    texts = [mark for mark in ElementTree.fromstring(widget.picture({"net": model}, "995", "7")[0]).iter() if mark.text]
-    pair = np.array([[[5, 9, 9, 0]], [[7, 0, 0, 0]]])
-    with torch.no_grad():
-        confidence = torch.softmax(model(*pair)[0], 1).amax(1).tolist()
-    assert [mark.text for mark in texts if mark.get("y") == "46"] == ["carry", "1", "1", "1"]
-    assert [mark.text for mark in texts if mark.get("y") == "167"][1:] == [f"{100 * c:.0f}" for c in confidence]
-
-
-@pytest.mark.parametrize("a", ["", "-1", "1.5", "x", "9" * (widget.LONGEST + 1), "１"])
-def test_picture_refuses_what_is_no_number_in_one_line(model, a):
-    with pytest.raises(ValueError, match=r"^number to add.*got.*allowed") as refusal:
-        widget.picture({"net": model}, a, "1")
-    assert "\n" not in str(refusal.value)
-
-
-def test_adder_is_a_picture_where_no_script_runs(model):
-    data, about = widget.show({"net": model}, [("999999", "1")])._repr_mimebundle_()
-    svg, sentence = widget.picture({"net": model}, "999999", "1")
-    assert (data["image/svg+xml"], data["text/plain"], about["alt"]) == (svg, sentence, sentence)
-    # as an element of its own, a JupyterLab that trusts no output would leave of it the texts, in one row
-    alt, shown = re.search(r'<img alt="([^"]+)" src="data:image/svg\+xml;base64,([^"]+)">', data["text/html"]).groups()
-    assert unescape(alt) == sentence and base64.b64decode(shown).decode() == svg
-    assert "<svg" not in data["text/html"] and "http" not in data["text/html"]
-
-
-ASK = """
-<script>
-const root = document.querySelector(".adder"), buttons = [...root.querySelectorAll("button")];
-const said = SUMS.map(([a, b]) => ROWS.map((_, i) => root.add(i, a, b)));
-const [first, second] = root.querySelectorAll("input");
-const type = (a, b) => { first.value = a; second.value = b; second.dispatchEvent(new Event("input")); };
-type("123", "456");
-const typed = root.querySelectorAll(".says td").length;
-type("12x", "1");
-const refused = root.querySelector(".nets").textContent;
-buttons[0].click();
-const pressed = [first.value, second.value, root.querySelectorAll(".wrong").length];
-document.body.innerHTML = "<pre id=answer></pre>";
-document.querySelector("pre").textContent = JSON.stringify({said, typed, refused, pressed});
-</script>
-"""
-
-
-def answered(page, folder):
-    """What a page writes, as JSON, into its element `answer` in a browser."""
-    chromium = shutil.which("chromium")
-    if not chromium:
-        pytest.skip("no chromium on this machine")
-    (folder / "page.html").write_text(page, "utf-8")
-    done = subprocess.run([chromium, "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking",
-                           f"--user-data-dir={folder / 'new'}", "--dump-dom", f"file://{folder / 'page.html'}"],
-                          capture_output=True, text=True, timeout=120)
-    return json.loads(unescape(re.search('<pre id="answer">(.*?)</pre>', done.stdout)[1]))
-
-
-def test_browser_says_the_same_digits_as_the_models(tmp_path):
-    proofs = ROOT / "records" / "proofs"
-    networks = {"plain": next((run.model for run in recorded(configs(range(5))) if run.model), None),
-                "proved": addrnn.Adder.load(next(proofs.glob("rnn_1layer*.safetensors")))}
-    networks |= {cell: addrnn.Adder(addrnn.Config(cell=cell, layers=2, hidden=9)) for cell in ("LSTM", "GRU")}
-    networks = {name: model for name, model in networks.items() if model}
-    rng = np.random.default_rng(0)
-    sums = [[str(n) for n in pair] for pair in rng.integers(0, 10**10, (60, 2)).tolist()]
-    for length in range(1, 21):  # chains, with a carry through them and without
-        low, top = int("".join(map(str, rng.integers(0, 10, length)))), 10**length - 1
-        sums += [[str(low), str(top - low)], [str(low), str(top - low + 1)]]
-    page = f"<meta charset=utf-8>{widget.show(networks, [('999999', '1')]).html()}"
-    page += ASK.replace("SUMS", json.dumps(sums)).replace("ROWS", json.dumps(list(networks)))
-    found = answered(page, tmp_path)
-    assert found["said"] == [[str(model.add(a, b)) for model in networks.values()] for a, b in sums]
-    assert found["typed"] == 4 * len(networks) and "decimal numbers" in found["refused"]
-    svg = ElementTree.fromstring(widget.picture(networks, "999999", "1")[0])
-    marked = sum(mark.get("stroke") == plots.WRONG for mark in svg.iter())
-    assert found["pressed"] == ["999999", "1", marked]
-
-
-def test_adder_in_jupyterlab_keeps_its_own_look(tmp_path):
-    """Its digits were white on white in the dark theme, and ran into each other."""
-    page = f"""<style>.lab table {{ color: white; table-layout: fixed; }}</style>
-<div class=lab>{widget.show({"net": addrnn.Adder(addrnn.Config(digit_len=4))}, [("9" * 24, "1")]).html()}</div><script>
-const look = name => getComputedStyle(document.querySelector(name));
-const answer = JSON.stringify([look(".first td:last-child").color, look("table").tableLayout]);
-document.body.innerHTML = "<pre id=answer></pre>";
-document.querySelector("pre").textContent = answer;
-</script>"""
-    assert answered(page, tmp_path) == ["rgb(26, 26, 26)", "auto"]
 
 
 def test_ctrl_c_stops_the_report_its_workers_and_their_kernels(tmp_path):

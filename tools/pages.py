@@ -45,12 +45,13 @@ def build(notebooks, out):
     The PDF is made by PDF/UA-1: tagged, a text for each picture and formula, no glyph missing; raises TypstError where
     it is not. Verdicts come from records/verdicts.json.
     """
+    from addlab.article import pictures
     from tools.opening import opening  # it measures, for which it imports all of addlab.study
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         chapters = [Chapter(path, number, folder) for number, path in enumerate(notebooks, 1)]
-        first, headline, covers = opening(chapters)
+        first, headline = opening(chapters)
         title = plain(re.search("^# (.+?) {", first)[1])
         files = {"index.html": page(first, chapters, None, folder, title, plain(headline))}
         for chapter in chapters:
@@ -58,7 +59,8 @@ def build(notebooks, out):
                                                  plain(chapter.opening))
         parts = [fitted(first, "index", folder), *(fitted(chapter.text, chapter.stem, folder) for chapter in chapters)]
         files["addrnn.pdf"] = pdf("\n\n".join(parts), folder, title, ignore_system_fonts=True)
-        preview = f"{headline}\n\n{covers[0] if covers else ''}"
+        (folder / "preview.svg").write_text(pictures.preview(), "utf-8")
+        preview = f'{headline}\n\n![](preview.svg){{alt="Ten parabolas, a digit each: the adder of two units"}}'
         picture = Image.open(io.BytesIO(compiled(preview, folder, "preview.typ", pagetitle=title, format="png", ppi=72,
                                                  ignore_system_fonts=True)))
         small = io.BytesIO()  # few colours: a third of the bytes

@@ -22,8 +22,8 @@ function means(values) {
 export default function mount(root) {
   const body = frame(root, {
     name: "learn",
-    question: "Watch one learn.",
-    hint: "It sees random sums and their answers, nothing else. Press Train; then try longer numbers, or 0 and 1."});
+    question: "Can a network find out from sums alone how to add?",
+    hint: "Press Train and watch one learn; then try longer numbers, or 0 and 1."});
   const settings = {cell: "RNN", base: 10, digits: 10, seed: 0, until: ENOUGH, batches: MOST};
   let job = null, state = "new", loss = [], right = [], report = null, sums = [];
 

@@ -2,15 +2,18 @@
 
     fade      how a carry fades along nines, in networks trained in several ways       fade.js
     phantom   a first digit that is one too large, and the column that mends it        phantom.js
+    dose      batches by length and by the first digit's share of the loss               dose.js
     claims    the original's claims, a dot a seed                                      claims.js
     machine   the proved adder of 52 parameters                                        machine.js
 """
 
 import json
 
+import numpy as np
+
 from addlab import files
 from addlab.article.data import network
-from addlab.study import carries, proofs, start
+from addlab.study import carries, first_digit, proofs, start
 from addlab.study import claims as judged
 from addlab.study.experiments import CHAINS, configs, recorded
 
@@ -56,6 +59,26 @@ def phantom():
             "full": {"network": network(full.model), "digits": full.config.digit_len, "seed": full.config.seed,
                      "pair": pair, "tried": len(found),
                      "mended": sum(mended(run.model, *pair) for run, pair in found)}}
+
+
+def dose():
+    """Batches until 99 % of sums are right, seed by seed, for each length and share of the loss of the first digit.
+
+    `parts`: how many times as many batches as 100 digits take a length's share `alone` and the `whole` length take, by
+    the middle seed, and which part of this that is, in logarithms; `spread`: its least and most in single seeds.
+    """
+    found = first_digit.dose(shares=(100, 1000, 5000))
+    logs = {which: np.log(list(times.values())) for which, times in found.items()}
+    known = [n for n, share in found if n == share != 100 and (100, n) in found and (100, 100) in found]
+    rises = {n: (logs[100, n] - logs[100, 100], logs[n, n] - logs[100, 100]) for n in known}
+    middle = {n: [float(np.median(logs[which]) - np.median(logs[100, 100])) for which in ((100, n), (n, n))]
+              for n in known}
+    single = [float(part) for share, whole in rises.values() for part in share / whole]
+    return {"rows": [{"digits": n, "share": share, "batches": list(times.values()),
+                      "middle": float(np.median(list(times.values())))} for (n, share), times in found.items()],
+            "parts": [{"digits": n, "alone": np.exp(share), "whole": np.exp(whole), "part": share / whole}
+                      for n, (share, whole) in middle.items()],
+            "spread": [min(single), max(single)], "seeds": len(next(iter(found.values())))}
 
 
 def claims():

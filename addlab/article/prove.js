@@ -17,8 +17,8 @@ const number = n => n.toLocaleString("en");
 export default function mount(root, {kinds}) {
   const body = frame(root, {
     name: "prove",
-    question: "Train one with noise, and let this page prove it.",
-    hint: "Train a network in which every step is shaken; then see whether any sum at all can break it."});
+    question: "Can yours be proved?",
+    hint: "Train a network whose every step is shaken, and let this page look for a sum that breaks it."});
   let {settings} = kinds[0], job = null, seed = 0, begun = 0, network = null, curve = [], losses = [], closing = null;
 
   const main = button("Train and prove", () => job ? halt("Stopped.") : train(), {class: "main"});
@@ -167,16 +167,16 @@ export default function mount(root, {kinds}) {
         return;
       }
       const rounded = new Rounded(network).add(found.a, found.b), plain = Network.from(network).add(found.a, found.b);
-      const row = (name, {said, total, wrong}) => element("p", {}, element("span", {}, name),
-        ...marks(said, total), element("b", {class: wrong ? "bad" : "good"}, wrong ? " wrong" : " right"));
+      const row = (name, word, ...digits) => element("p", {}, element("span", {}, name), element("span", {}, ...digits),
+        word && element("b", {class: word === "wrong" ? "bad" : "good"}, word));
+      const answer = (name, {said, total, wrong}) => row(name, wrong ? "wrong" : "right", ...marks(said, total));
+      table.style.setProperty("--wide", `${Math.max(plain.said.length, plain.total.length)}ch`);
       table.hidden = false;
-      table.replaceChildren(
-        element("p", {}, element("span", {}, ""), found.a), element("p", {}, element("span", {}, "+"), found.b),
-        row("not rounded", plain), row("rounded", rounded));
-      repairing.news.textContent = rounded.wrong || !closed || shortest
-        ? `Not rounded, it goes wrong after ${found.a.length} digits.`
-        : "Not rounded, its state drifts until a carry is lost. Rounding puts it back at each step, as a digital " +
-          "machine repairs an analog one: the very same weights cannot fail.";
+      table.replaceChildren(row("", null, found.a), row("+", null, found.b), answer("not rounded", plain),
+                            answer("rounded", rounded));
+      repairing.news.textContent = `Not rounded, the same weights get a sum of ${found.a.length} digits wrong.` +
+        (rounded.wrong || !closed || shortest ? "" : " Rounding puts the state back in its place after each column, " +
+          "as a digital machine repairs an analog one: so they cannot fail.");
       say(repairing.news.textContent);
       table.scrollLeft = table.scrollWidth;
     });

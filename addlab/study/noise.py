@@ -18,7 +18,7 @@ import sys
 import numpy as np
 
 from addlab import engine, files
-from addlab.certify import certify, exhaust
+from addlab.certify import ADDITION, certify, exhaust
 from addlab.certify.walk import Rounded
 from addlab.study import claims, measures, plots
 from addlab.study.experiments import configs
@@ -44,8 +44,10 @@ def plan():
             *each(first, falling=False, lr=1e-3, noise=(1.0, 0.0)), *each(more, noise=0.5),
             *each(first, noise=(0.25, 1.5)), *each(first, noise=1.0, hidden=(32, 128)),
             *each(first, noise=1.0, batches=(1000, 2000, 8000)), *each(first, noise=1.0, layers=(2, 3)),
-            *each(first, noise=1.0, cell=("GRU", "LSTM")), *each(more, noise=(0.25, 1.5)),
-            *each(first, noise=1.0, digit_len=(5, 20))]
+            *each(first, noise=2.0, layers=(2, 3)), *each(first, noise=2.0, hidden=128),
+            *each(first, noise=1.0, cell=("GRU", "LSTM")), *each(first, noise=1.0, digit_len=(5, 20)),
+            *each(more, noise=(0.25, 1.5)), *each(range(3, 6), noise=2.0, hidden=128),
+            *each(range(3, 6), noise=1.0, digit_len=20), *each(range(3, 6), noise=1.0, cell="GRU")]
 
 
 def key(config, falling):
@@ -56,8 +58,11 @@ def key(config, falling):
             f"{c.batches} batches, seed {c.seed}")
 
 
-def trained(config, falling):
-    """The Run of a config; with a falling rate, which is no setting of Config, it is in no record."""
+def trained(config, falling, **seams):
+    """The Run of a config; with a falling rate, which is no setting of Config, it is in no record.
+
+    seams: the model and the data of `addrnn.train`, where they are not an adder's.
+    """
     made = []
 
     def optimizer(parameters):
@@ -67,27 +72,34 @@ def trained(config, falling):
     def fall(run):
         made[0].lr = config.lr * (1 - (1 - FALL) * len(run.loss) / config.batches)
 
-    return train(config, optimizer=optimizer, on_batch=fall if falling else None)
+    return train(config, optimizer=optimizer, on_batch=fall if falling else None, **seams)
 
 
 def outcome(run, name):
     """What is kept of a run: by what it is proved, and how far it keeps a carry without being rounded.
 
-    "reached": by which batch 99 % of the sums were right, with the noise of training, or None. "proved": the least lead
-    of a certificate, or None. "grid": how many states the rounded network reaches, whether
-    they close with every digit right, and else the shortest sum found that it gets wrong.
+    "reached": by which batch 99 % of the sums were right, with the noise of training, or None. "survived": the least
+    and the median columns of chains. And what `proofs` says.
     """
-    certificate, rounded = certify(run.model), exhaust(Rounded(run.model, GRID), most=MOST)
-    if certificate and name and not files.found(f"records/proofs/{name}.json").exists():
-        files.make_folder(files.home() / "records" / "proofs")
-        certificate.save(files.home() / "records" / "proofs" / name)
     chains = survival(run.model, 10)
     columns, reached = chains["none"] + chains["carry"], measures.ACCURACY(run)
     return {"loss": float(f"{measures.final_loss(run):.3g}"), "reached": int(reached) if reached < np.inf else None,
-            "proved": certificate and round(certificate.margin, 3),
-            "grid": {"states": rounded.states, "closed": rounded.closed,
-                     "wrong": rounded.wrong and [str(number) for number in rounded.wrong]},
-            "survived": [int(np.min(columns)), int(np.median(columns))]}
+            **proofs(run.model, name=name), "survived": [int(np.min(columns)), int(np.median(columns))]}
+
+
+def proofs(model, machine=ADDITION, name=None):
+    """By what a model is proved; its certificate is kept if it has a name.
+
+    "proved": the least lead of a certificate, or None. "grid": how many states the rounded network reaches, whether
+    they close with every digit right, and else the shortest input found that it gets wrong.
+    """
+    certificate, rounded = certify(model, machine), exhaust(Rounded(model, GRID, machine), most=MOST)
+    if certificate and name and not files.found(f"records/proofs/{name}.json").exists():
+        files.make_folder(files.home() / "records" / "proofs")
+        certificate.save(files.home() / "records" / "proofs" / name)
+    wrong = rounded.wrong and [str(number) for number in rounded.wrong]
+    return {"proved": certificate and round(certificate.margin, 3),
+            "grid": {"states": rounded.states, "closed": rounded.closed, "wrong": wrong}}
 
 
 def name_of(config, falling):
@@ -124,14 +136,18 @@ def table():
                          "closed on the grid", "states", "batches to 99 %, shaken", "columns survived"], rows)
 
 
+def both(level):
+    """(networks that have both proofs, networks trained): one layer of 64 units, all alike but for the noise."""
+    usual = configs(range(100), layers=1, lr=3e-3, batches=4000)
+    seeds = [result for config, falling, result in found()
+             if falling and dataclasses.replace(config, noise=0.0) in usual and config.noise == level]
+    return sum(bool(seed["proved"]) and seed["grid"]["closed"] for seed in seeds), len(seeds)
+
+
 def finding():
     """One sentence: of how many seeds both proofs are found, with noise and without, all else being the same."""
-    usual, words = configs(range(100), layers=1, lr=3e-3, batches=4000), []
-    for level in LEVELS:
-        seeds = [result for config, falling, result in found()
-                 if falling and dataclasses.replace(config, noise=0.0) in usual and config.noise == level]
-        both = sum(bool(seed["proved"]) and seed["grid"]["closed"] for seed in seeds)
-        words += [f"{both} of {len(seeds)} at noise {level:g}"] * bool(seeds)
+    counts = {level: both(level) for level in LEVELS}
+    words = [f"{proved} of {seeds} at noise {level:g}" for level, (proved, seeds) in counts.items() if seeds]
     return f"Of one layer of 64 units, both proofs are found for **{claims.listing(words)}**."
 
 

@@ -1,0 +1,74 @@
+"""What the article's text says in numbers: each taken from the records, and worded where it stands in opening.md."""
+
+import re
+from collections import Counter
+
+from addlab import files
+from addlab.article.data import RANDOM_SUMS, shipped
+from addlab.article.pieces import machine
+from addlab.certify import ADDITION
+from addlab.study import carries, claims, noise, proofs
+from addlab.study.experiments import CHAINS, configs, recorded
+from addrnn import Config
+
+
+def words():
+    """{name: its text in opening.md}."""
+    return {**wrong_sum(), **searched(), **verdicts(), **shaken(), **proved(), **citation()}
+
+
+def beaten(name="runs/default/seed0"):
+    """The shortest sum found that the first piece's network gets wrong: both numbers, what it says, what is right."""
+    model = shipped(name)
+    a, b = carries.shortest_wrong(model)["pair"]
+    return a, b, str(model.add(a, b)), str(int(a) + int(b))
+
+
+def wrong_sum():
+    """That sum in words."""
+    a, b, said, total = map(int, beaten())
+    return {"wrong_sum": f"{a:,} + {b:,} = {said:,}", "right_sum": f"{total:,}"}
+
+
+def searched():
+    """In how many networks a wrong sum is found: of the original's kind without an error in many random sums, and of
+    those trained with chains of nines; and the digits of the longest sum that the first kind needs.
+    """
+    digits = Config().digit_len
+    plain = [run.model for run in recorded(configs(range(20))) if run.model
+             and carries.right_of_random(run.model, RANDOM_SUMS, digits) == RANDOM_SUMS]
+    chained = [run.model for run in recorded(configs(range(5), chains=CHAINS, batches=4000)) if run.model]
+    found = {"random_sums": f"{RANDOM_SUMS:,}"}
+    for name, models in (("plain", plain), ("chained", chained)):
+        pairs = [pair for model in models if (pair := carries.shortest_wrong(model)["pair"])]
+        longest = max(map(carries.digits_of, pairs), default=0)
+        found |= {name: len(models), f"{name}_beaten": len(pairs), f"{name}_digits": longest}
+    return found
+
+
+def verdicts():
+    """How many of the original's statements hold, fail, or are neither."""
+    counts = Counter(entry["verdict"] for entry in claims.entries_so_far().values())
+    hold, fail = (counts[word] + counts[f"mostly {word}"] for word in ("holds", "fails"))
+    return {"statements": counts.total(), "hold": hold, "fail": fail, "neither": counts.total() - hold - fail}
+
+
+def shaken(level=1.0):
+    """How many networks both proofs are found for, of those trained with noise and of those without, all else equal."""
+    both = {amount: noise.both(amount) for amount in (level, 0.0)}
+    return {f"{name}_{part}": value for name, amount in (("noise", level), ("quiet", 0.0))
+            for part, value in zip(("proved", "tried"), both[amount], strict=True)}
+
+
+def proved():
+    """How many networks here are proved to add two decimal numbers, and how few parameters are enough."""
+    claimed = [certificate.claim["machine"]["meaning"] for certificate in proofs.certificates().values()]
+    return {"adders": claimed.count(ADDITION.meaning), "parameters": machine()["parameters"]}
+
+
+def citation():
+    """Author, title, version and year, as CITATION.cff has them."""
+    text = (files.CHECKOUT / "CITATION.cff").read_text("utf-8")
+    title, author, version, year = (re.search(pattern, text, re.MULTILINE)[1] for pattern in (
+        r"^title: (.+)$", r"^ *- name: (.+)$", r"^version: (.+)$", r"^date-released: (\d{4})"))
+    return {"cite_title": title, "author": author, "version": version, "year": year}
