@@ -75,9 +75,15 @@ def baseline(said, seeds, digit_len, layers, batches, random_sums):
                   f"{low} % to {high} % before batch {end}")
     there = [batch for batch in times.values() if batch < NEVER]
     said.says(f"right in {len(there)} of {len(times)} seeds")
-    distinct = {json.dumps({k: v for k, v in r["config"].items() if k != "batches"}, sort_keys=True)
-                for r in map(json.loads, (p.read_bytes() for p in (ROOT / "records" / "runs").glob("*/*.json")))}
-    said.says(f"the records of **{len(distinct)}** such runs")
+    one = number(sums(group([0], layers=1)[0]), batches)
+    said.titled("01_one", f"Seed 0 takes {one} batches to 99 % of sums right")
+    for units in (16, 32, 64, 128):
+        found = [number(sums(record, 500)) for record in group(range(3), hidden=units).values()]
+        said.says(f"| {units} | {' | '.join(n.replace('never', 'more than 500') for n in found)} |")
+    front = [record for name, record in json.loads((ROOT / "records" / "studies" / "order.json").read_bytes()).items()
+             if name.startswith("most significant first")]
+    assert all(abs(share - 0.5) < 0.06 for record in front for share in record["right"][1:])  # but the last read
+    said.titled("01_order", "Most significant digit first, each carry is a coin toss")
     known, right, wrong, mended = json.loads((ROOT / "records" / "carries.json").read_bytes()), 0, [], 0
     for seed, record in runs.items():
         found = known[record["weights"][:16]]
@@ -346,14 +352,16 @@ MODEL_HEADINGS = {
 NEUTRAL_HEADINGS = {
     "## What did we learn", "## A carry travels with the columns", "## The network sees one column at a time",
     "## The loss is how surprised the network is", "## A weight gets a gradient from every column",
-    "## Training is one small step, again and again",
-    "## A thousand steps later, it adds", "## Ten thousand sums right, and then this one",
+    "## Training is one small step, again and again", "## Is a test sum new?",
+    "## From the left, every carry is a coin toss", "## Ten thousand sums right, and then this one",
     "## Three times the digits, and the loss falls sooner", "## What if the first digit gets its share?",
     "## Three ways to keep a carry"}
 
 
 def baseline_headings(times):
-    return {"## Every seed learns it within 250 batches": len(times) == 20 and max(times.values()) <= 250}
+    few = group(range(3), hidden=16)
+    return {"## Every seed learns it within 250 batches": len(times) == 20 and max(times.values()) <= 250,
+            "## Sixteen units are too few": len(few) == 3 and min(map(sums, few.values())) == NEVER}
 
 
 def everything(number):

@@ -12,9 +12,12 @@ import math
 from fractions import Fraction
 from itertools import pairwise
 from statistics import median
+from xml.etree import ElementTree
 
 import nbformat
 from conftest import ROOT
+
+from addlab import files
 
 DEFAULT = dict(digit_len=10, cell="RNN", layers=3, lr=1e-3, hidden=64, embedding=32, chains=0.0, batch_size=200)
 NEVER = math.inf
@@ -210,6 +213,8 @@ class Said:
                 self.titles[shown.name] = shown.alt
             elif getattr(shown, "data", None):
                 self.markdown.append(shown.data)
+        for path in (files.home() / "figures").glob("*.svg"):  # those of live runs are shown by the run
+            self.titles.setdefault(path.stem, ElementTree.parse(path).getroot().get("aria-label"))
         return self
 
     @property

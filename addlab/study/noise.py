@@ -46,7 +46,8 @@ def plan():
             *each(first, noise=1.0, batches=(1000, 2000, 8000)), *each(first, noise=1.0, layers=(2, 3)),
             *each(first, noise=2.0, layers=(2, 3)), *each(first, noise=2.0, hidden=128),
             *each(first, noise=1.0, cell=("GRU", "LSTM")), *each(first, noise=1.0, digit_len=(5, 20)),
-            *each(more, noise=(0.25, 1.5))]
+            *each(more, noise=(0.25, 1.5)), *each(range(3, 6), noise=2.0, hidden=128),
+            *each(range(3, 6), noise=1.0, digit_len=20), *each(range(3, 6), noise=1.0, cell="GRU")]
 
 
 def key(config, falling):

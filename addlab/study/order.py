@@ -101,7 +101,7 @@ def order_figure(groups):
                       (right, {order: [(range(columns), run["right"]) for run in runs]
                                for order, runs in groups.items()})):
         plots.curves(ax, lines, colours, {order: order.replace(" significant", "") * (ax is right) for order in lines})
-    plots.claim(left, "no carry known: what must be left", y=lowest)
+    plots.claim(left, "no reader beats this", y=lowest)
     plots.claim(right, "half of them" if abs(most - 0.5) < 0.1 else "what can be right", y=0.5)
     return fig
 
