@@ -145,7 +145,7 @@ def certify(model, machine=ADDITION):
     weights = safetensors.torch.save({name: tensor.contiguous() for name, tensor in model.state_dict().items()})
     intervals = [[checker.read_box(box) for box in layers] for layers in invariant]
     try:
-        leads = checker.prove(checker.Network(**sizes), machine, checker.read_weights(weights), intervals)
+        leads = checker.prove(checker.Sizes(**sizes), machine, checker.read_weights(weights), intervals)
     except checker.Rejected:
         return None
     margin = math.floor(min(map(checker.lower_end, leads)) / GRID) * GRID
@@ -158,7 +158,7 @@ def margins(certificate):
     """The least lead of the right logit in each case of a certificate: array [1 + states, columns], the start first."""
     claim = certificate.claim
     machine = checker.read_machine(claim["machine"])
-    network = checker.Network(*(claim[key] for key in ("cell", "layers", "hidden", "embedding")))
+    network = checker.Sizes(*(claim[key] for key in ("cell", "layers", "hidden", "embedding")))
     intervals = [[checker.read_box(box) for box in layers] for layers in claim["invariant"]]
     leads = checker.prove(network, machine, checker.read_weights(certificate.weights), intervals)
     return np.array([checker.lower_end(lead) for lead in leads]).reshape(machine.states + 1, -1)
