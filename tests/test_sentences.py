@@ -474,7 +474,8 @@ def appendix(said, seeds, **_):
         for a, b in pairwise(found):
             for what, of in (("loss below 0.1", loss), ("99 % of sums right", sums)):
                 answers = compared(together({x: found[x] for x in (a, b)}, of), (a, b))
-                said.says(f"| {about} | {name(a)} before {name(b)} | {what} | {share(answers)} | **{word(*answers)}** |")
+                pair = f"{name(a)} before {name(b)}"
+                said.says(f"| {about} | {pair} | {what} | {share(answers)} | **{word(*answers)}** |")
         for value, rows in found.items():
             gpu = sum("H100" in record["device"] for record in rows.values())
             said.says(f"| {about} | {name(value)} | {len(rows) - gpu} | {gpu} |")
