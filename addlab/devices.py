@@ -1,7 +1,10 @@
 """Where a model runs: the CPU or a GPU, in full float32, and how many runs fit side by side."""
 
 import contextlib
+import copy
+import functools
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -77,6 +80,37 @@ def full_precision():
             yield
     finally:
         matmul.allow_tf32 = before
+
+
+class Draws:
+    """Batches of draw(rng), one a call; with `ahead` the next is drawn on a thread while a GPU works on this one.
+
+    It is drawn from a copy of the stream, so that `rng` stands where the batches that were given leave it.
+    """
+
+    def __init__(self, draw, rng, ahead):
+        self.draw, self.rng, self.ahead, self.next = draw, rng, ahead, None
+
+    def __call__(self):
+        batch, self.rng = drawn(self.draw, self.rng) if self.next is None else self.next.result()
+        if self.ahead:
+            self.next = drawing_thread().submit(drawn, self.draw, copy.deepcopy(self.rng))
+        return batch
+
+    def __getstate__(self):  # a copy draws its next batch itself
+        return vars(self) | {"next": None}
+
+
+def drawn(draw, rng):
+    return draw(rng), rng
+
+
+@functools.cache
+def drawing_thread():
+    return ThreadPoolExecutor(1, thread_name_prefix="draw")
+
+
+os.register_at_fork(after_in_child=drawing_thread.cache_clear)  # a forked process has none of its parent's threads
 
 
 def cores():

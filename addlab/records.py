@@ -272,7 +272,7 @@ class Store:
     def save_checkpoint(self, training):
         """Write all that the next step of a run depends on, behind its digest."""
         state = {"record": record_of(training.run), "model": training.model.state_dict(),
-                 "optimizer": training.optimizer.state_dict(), "rng": training.rng.bit_generator.state,
+                 "optimizer": training.optimizer.state_dict(), "rng": training.draw.rng.bit_generator.state,
                  "noise_rng": training.noise_rng.bit_generator.state}
         buffer = io.BytesIO()
         torch.save(state, buffer)
@@ -298,5 +298,5 @@ class Store:
         training.run = replace(run, **facts)
         training.model.load_state_dict(state["model"])
         training.optimizer.load_state_dict(state["optimizer"])
-        training.rng.bit_generator.state = state["rng"]
+        training.draw.rng.bit_generator.state = state["rng"]
         training.noise_rng.bit_generator.state = state["noise_rng"]
