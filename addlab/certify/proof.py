@@ -165,21 +165,6 @@ def margins(certificate):
 
 
 @torch.no_grad()
-def contraction(certificate, columns=40):
-    """Mean half-width of an adder's boxes, column by column: arrays [columns], from the start and from the certificate.
-
-    From the start the boxes hold what short numbers reach, and grow; the certificate's hold all, and shrink.
-    """
-    weights, cases = Weights.of(certificate.network(), torch.float64), Cases(ADDITION)
-    widths = []
-    for boxes in (first_boxes(weights, cases), certificate.boxes()):
-        widths.append([])
-        for _ in range(columns):
-            widths[-1].append(torch.cat([box.radius[1:] for box in boxes], 1).mean().item())
-            boxes, _ = advance(weights, cases, boxes)
-    return tuple(map(np.array, widths))
-
-
 def by_hand():
     """An Adder of 52 parameters whose weights are chosen, not trained: two tanh units.
 
