@@ -19,7 +19,7 @@ import torch
 from torch import nn
 
 from addlab import engine, files, inputs
-from addlab.devices import Draws, as_digits, check_room, device_name, full_precision, pick_device
+from addlab.devices import Draws, as_digits, check_room, device_name, device_of, evaluating, full_precision, pick_device
 from addlab.inputs import COUNT, LEVEL, RATE, SEED, SHARE
 from addlab.noisy import noisy_states
 from addlab.progress import as_table, one_line, progress_bar
@@ -183,11 +183,9 @@ def predict(model: nn.Module, num1, num2) -> np.ndarray:
     """
     if engine.supports(model):
         return engine.predict(model, num1, num2)
-    was_training = model.training
-    device = next(model.parameters()).device
-    with full_precision():
-        logits = model.eval()(as_digits(num1, device), as_digits(num2, device))
-    model.train(was_training)
+    device = device_of(model)
+    with evaluating(model):
+        logits = model(as_digits(num1, device), as_digits(num2, device))
     return logits.argmax(2).cpu().numpy()
 
 
@@ -230,7 +228,7 @@ class Run:
 
 def autograd(model, num1, num2, total, noise=None):
     """Torch's gradients, left in the parameters; returns (loss, share of sums wholly right)."""
-    device = next(model.parameters()).device
+    device = device_of(model)
     total = as_digits(total, device)
     with full_precision():
         noisy = () if noise is None else (torch.as_tensor(noise, device=device),)

@@ -82,6 +82,22 @@ def full_precision():
         matmul.allow_tf32 = before
 
 
+@contextlib.contextmanager
+def evaluating(model):
+    """A model in evaluation mode, in full float32; each of its parts as it was afterwards."""
+    before = [(part, part.training) for part in model.modules()]
+    try:
+        with full_precision():
+            yield model.eval()
+    finally:
+        for part, training in before:
+            part.training = training
+
+
+def device_of(model):
+    return next((p.device for p in model.parameters()), torch.device("cpu"))
+
+
 class Draws:
     """Batches of draw(rng), one a call; with `ahead` the next is drawn on a thread while a GPU works on this one.
 
