@@ -53,7 +53,8 @@ def read_weights(path, kind):
     try:
         data = read_whole(path)
         tensors, beside = tensors_of(data), metadata_of(data)
-        settings = beside.get("config", {}) | settings_of(tensors)
+        told = beside.get("config", {})
+        settings = told | settings_of(tensors, told.get("cell"))
         known = {field.name: settings[field.name] for field in fields(kind) if field.name in settings}
         return kind(**known), tensors, beside.get("grid")
     except OSError as error:
@@ -81,12 +82,16 @@ def metadata_of(data):
     return found
 
 
-def settings_of(tensors):
-    """The settings that an Adder's weights tell by their shapes; raises ValueError for other tensors."""
+def settings_of(tensors, told=None):
+    """The settings that an Adder's weights tell by their shapes; raises ValueError for other tensors.
+
+    told: its cell, by its file; where several cells have weights of these shapes, shapes do not tell.
+    """
     try:
         hidden, embedding = tensors["dense.weight"].shape[1], tensors["embed_layer.weight"].shape[1]
         gates = tensors["rnn.weight_hh_l0"].shape[0] // hidden
-        cell = {engine.gates(name): name for name in engine.CELLS}[gates]
+        cells = [name for name in engine.CELLS if engine.gates(name) == gates]
+        cell = told if told in cells else cells[0]
     except (KeyError, IndexError, ZeroDivisionError):
         raise ValueError("its tensors are no adder's") from None
     layers = sum(name.startswith("rnn.weight_hh_l") for name in tensors)
