@@ -15,6 +15,7 @@ from addlab.inputs import COUNT, Refusal, checked, number, shown
 
 WORKER_BYTES = 440 << 20  # of a process that has torch and the kernels
 CONTEXT_BYTES = 600 << 20  # of a process on a GPU, before its run
+GROUP = Path("/sys/fs/cgroup")
 TENSORS = 16  # of [digits, batch, hidden] that a layer holds on a GPU; an H100's memory in use says 9 to 16
 
 
@@ -51,7 +52,7 @@ def check_room(config):
 
 def memory():
     """Bytes of memory that this process may use."""
-    limit = read_group("memory.max").strip()
+    limit = (read_group("memory.max") or read_group("memory/memory.limit_in_bytes")).strip()
     here = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 2**63
     return min(here, int(limit)) if limit.isdecimal() else here
 
@@ -135,10 +136,9 @@ def cores():
         bound = len(os.sched_getaffinity(0))
     except AttributeError:
         bound = os.cpu_count() or 1
-    quota, _, period = read_group("cpu.max").partition(" ")
-    if quota.isdecimal() and period.strip().isdecimal():
-        bound = min(bound, max(1, int(quota) // int(period)))
-    return bound
+    quota = read_group("cpu.max") or f"{read_group('cpu/cpu.cfs_quota_us')} {read_group('cpu/cpu.cfs_period_us')}"
+    numbers = [int(word) for word in quota.split() if word.isdecimal()]  # of microseconds a period; "max" and -1: none
+    return min(bound, max(1, numbers[0] // numbers[1])) if len(numbers) == 2 else bound
 
 
 def most_workers():
@@ -152,9 +152,9 @@ def workers_that_fit():
 
 
 def read_group(name):
-    """A limit of this process's control group (Linux), empty where there is none."""
+    """A limit of this process's control group (Linux, version 2 or 1), empty where there is none."""
     try:
-        return Path("/sys/fs/cgroup", name).read_text()
+        return (GROUP / name).read_text()
     except OSError:
         return ""
 
