@@ -348,7 +348,7 @@ def test_a_network_learns_and_is_taken_to_beat_it(browse, page):
                             driver.find_elements("css selector", ".learn .answer"), strict=True):
         a, b = pair.text.split(" + ")
         assert int(answer.text) == int(a) + int(b)
-    press(driver, "learn", "Take it to “Beat it”")
+    press(driver, "learn", "Try to beat it")
     assert "Your network, after" in one(driver, ".beat .question").text
     press(driver, "beat", "Find one")
     wait(driver, "beat", "It took")

@@ -30,7 +30,7 @@ export default function mount(root) {
   const train = button("Train", () => state === "going" ? pause() : go(), {class: "main"});
   const step = button("One batch", () => { begin(); state = "paused"; job.step(); show(); });
   const again = button("Other seed", () => { settings.seed++; reset(); go(); });
-  const take = button("Take it to “Beat it”", handOver, {hidden: true});
+  const take = button("Try to beat it", handOver, {hidden: true});
   const digits = slider({label: "digits", min: 2, max: 20, value: settings.digits, oninput: set("digits")});
   const cell = choice({label: "cell", options: [["RNN", "RNN"], ["GRU", "GRU"]], value: "RNN", onchange: set("cell")});
   const base = choice({label: "digits from", options: [["10", "0 to 9"], ["2", "0 and 1"]], value: "10",
@@ -156,13 +156,13 @@ export default function mount(root) {
   function show() {
     train.textContent = {new: "Train", going: "Pause", paused: "Go on", over: "Train again"}[state];
     step.disabled = state === "going" || state === "over";
-    take.hidden = !loss.length || state === "going";
+    take.hidden = !loss.length || state === "going" || !document.querySelector(".addrnn.beat");
     charts.forEach(made => made.redraw());
     const learned = state === "over" && right.at(-1) === 1;
     verdict.classList.toggle("good", learned);
     const about = `${settings.cell} of 1 layer and 32 units, seed ${settings.seed}, 100 sums a batch.`;
     verdict.textContent = learned ? `Learned: all of the last ${ENOUGH.toLocaleString("en")} sums were right, after ` +
-      `${loss.length} batches. But has it understood? Take it to “Beat it”.`
+      `${loss.length} batches. But has it understood? Try to beat it.`
       : state === "over" ? `${MOST} batches, and still not every sum is right.`
       : loss.length ? `Batch ${loss.length}. ${about}` : `It knows nothing yet. ${about}`;
   }

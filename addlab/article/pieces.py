@@ -29,7 +29,7 @@ def trained():
         found[name] = {run.config.seed: run.model for run in runs if run.model}
     proved = {name: certificate for name, certificate in proofs.certificates().items() if name.startswith("noise_seed")}
     noisy = {int(name.removeprefix("noise_seed")): certificate.network() for name, certificate in proved.items()}
-    return found | ({"random sums, noise": noisy} if noisy else {})
+    return found | ({"with noise": noisy} if noisy else {})
 
 
 def fade(kinds=None):

@@ -125,7 +125,6 @@ export default function mount(root, {kinds}) {
 
   function prove() {
     enter(1);
-    chart.root.hidden = false;
     say("Trained. Now every state that it can reach is checked.");
     job = start("prove", {network}, ({report, over}) => {
       closing = report;
@@ -133,6 +132,7 @@ export default function mount(root, {kinds}) {
       proving.progress.value = report.checked / report.states;
       proving.news.textContent = `${number(report.states)} states reached, ${number(report.steps)} digits checked, ` +
         `${report.wrong ? "not all right" : "every one right"}.`;
+      chart.root.hidden = curve.length < 3;  // it closed at once
       chart.redraw();
       if (!over) return;
       job.stop();
