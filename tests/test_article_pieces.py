@@ -375,6 +375,19 @@ def test_piece_fits_its_page(browser, facts, name, dark, width):
     ink, paper = (browser.ask(f"getComputedStyle(document.querySelector('.addrnn')).getPropertyValue('{name}')")
                   for name in ("--ink", "--paper"))
     assert (int(ink.strip()[1:3], 16) > int(paper.strip()[1:3], 16)) == dark
+    light = {mark: luminance(colour) for mark, colour in browser.ask(
+        "[...document.querySelectorAll('.addrnn svg text')].map(one => [one.textContent, getComputedStyle(one).fill])")}
+    back = luminance(browser.ask("getComputedStyle(document.body).backgroundColor").replace(
+        "rgba(0, 0, 0, 0)", "rgb(255, 255, 255)"))
+    faint = {mark for mark, tone in light.items() if (max(tone, back) + 0.05) / (min(tone, back) + 0.05) < 4.5}
+    assert faint == set()
+
+
+def luminance(colour):
+    """Relative luminance of rgb(r, g, b) (WCAG)."""
+    parts = [int(part) / 255 for part in re.findall(r"\d+", colour)[:3]]
+    linear = [part / 12.92 if part <= 0.03928 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
 
 
 @pytest.mark.parametrize("name", article.PIECES)

@@ -31,7 +31,8 @@ def panel(title, height, marks):
 
 
 def words(x, y, text, anchor="middle", fill="var(--faint)"):
-    return f'<text x="{x:.4g}" y="{y:.4g}" text-anchor="{anchor}" style="fill:{fill}">{escape(str(text))}</text>'
+    ink = "var(--carry-ink)" if fill == PAINT[1] else fill  # a carry's colour is too light for words
+    return f'<text x="{x:.4g}" y="{y:.4g}" text-anchor="{anchor}" style="fill:{ink}">{escape(str(text))}</text>'
 
 
 def line(points, paint, width=1.5):
