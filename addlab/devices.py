@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from addlab import engine
-from addlab.inputs import Refusal, shown
+from addlab.inputs import COUNT, Refusal, checked, number, shown
 
 WORKER_BYTES = 440 << 20  # of a process that has torch and the kernels
 CONTEXT_BYTES = 600 << 20  # of a process on a GPU, before its run
@@ -54,10 +54,17 @@ def memory():
 
 
 def as_digits(numbers, device):
-    """Digits of any integer type, an array or a tensor, as an int64 tensor on a device."""
-    if not isinstance(numbers, torch.Tensor):
-        numbers = torch.from_numpy(np.ascontiguousarray(numbers, dtype=np.int64))
-    return numbers.to(device, torch.int64)
+    """Whole numbers of any type, an array or a tensor, as an int64 tensor on a device. Raises ValueError for others."""
+    if isinstance(numbers, torch.Tensor):
+        digits, exact = numbers.to(torch.int64), not numbers.is_floating_point()
+    else:
+        numbers = np.asarray(numbers)
+        with np.errstate(invalid="ignore"):  # what is not a number is refused below
+            digits = torch.from_numpy(np.require(numbers, np.int64, ("C", "W")))
+        exact = numbers.dtype.kind in "iub"
+    if not exact and (wrong := digits.numpy(force=True) != np.asarray(numbers)).any():
+        raise Refusal(f"digits: got {np.asarray(numbers)[wrong][0]}, allowed are whole numbers")
+    return digits.to(device)
 
 
 @contextlib.contextmanager
@@ -84,9 +91,14 @@ def cores():
     return bound
 
 
+def most_workers():
+    """Processes that train at once: as many as ADDRNN_WORKERS says, else as there are cores. Raises ValueError."""
+    return checked(number(os.environ.get("ADDRNN_WORKERS", cores())), COUNT, "ADDRNN_WORKERS")
+
+
 def workers_that_fit():
-    """As many processes of one thread as there are cores, and as their memory allows."""
-    return max(1, min(cores(), memory() // WORKER_BYTES))
+    """As many processes of one thread as are wanted, and as their memory allows."""
+    return max(1, min(most_workers(), memory() // WORKER_BYTES))
 
 
 def read_group(name):
@@ -101,4 +113,4 @@ def runs_that_fit(configs, device):
     """How many of these runs fit side by side into the free memory of a GPU, the largest counting for all."""
     free, _ = torch.cuda.mem_get_info(device)
     states = max(c.batch_size * (c.digit_len + 1) * c.hidden * c.layers for c in configs)
-    return max(1, min(len(configs), cores(), free // (CONTEXT_BYTES + 4 * TENSORS * states)))
+    return max(1, min(len(configs), most_workers(), free // (CONTEXT_BYTES + 4 * TENSORS * states)))

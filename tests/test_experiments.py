@@ -117,8 +117,7 @@ SMALL = {
     "03": dict(digit_lens=[3, 5], batches=20, long_len=6, long_batches=[20]),
     "04": dict(digit_lens=[3, 5], batches=20, long_lens=[6], rates=[1e-3, 1e-2], rate_batches=[20], equal_batches=[20]),
     "05": dict(digit_lens=[3, 5], main=5, batches=20, longer=[20], lrs=[1e-4, 1e-2, 1e-1], slow_lrs=[1e-4]),
-    "06": dict(seeds=[0], batches=20, random_sums=50, search_digits=4, search_depth=2, tests=[[2, 50], [2, 200]],
-               chain_columns=20),
+    "06": dict(seeds=[0], batches=20, random_sums=50, search_digits=4),
 }
 SAID = {"02": {"C3", "C4"}, "03": {"C5a", "C5b", "C6a", "C6b", "C7"}, "04": {"C8"}, "05": {"C9", "C10a", "C10b"},
         "06": set()}

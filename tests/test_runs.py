@@ -67,6 +67,23 @@ def test_a_record_gives_back_its_run(store):
     assert sorted(p.name for p in store.path(TINY).parent.iterdir()) == ["seed0.json", "seed0.safetensors"]
 
 
+def test_all_records_are_one_table(home, store):
+    runs = addrnn.sweep(SEVERAL)
+    other = dataclasses.replace(TINY, seed=7)
+    store.write(addrnn.train(other))
+    store.path(other).write_text(store.path(other).read_text().replace('"seed": 7', '"seed": 8'))
+    shipped = len(list((ROOT / "records" / "runs").glob("*/seed*.json")))
+    with pytest.warns(UserWarning, match=r"^record [^\n]*seed7.json is not believed, it was damaged or edited[^\n]*$"):
+        rows = addrnn.records()
+    own = [row for row in rows if row["batch_size"] == TINY.batch_size]
+    assert len(rows) == shipped + 3 and len(own) == 3
+    for row, run in zip(own, runs, strict=True):
+        facts = record_of(run)
+        assert row == facts.pop("config") | {name: value for name, value in facts.items() if name != "format"}
+    noisy = next(row for row in rows if row["noise"] == 0 and row["digit_len"] == 10)  # a field younger than its record
+    assert noisy["loss"] and noisy["device"] == "cpu"
+
+
 def test_weights_are_shipped_only_where_they_are_kept(store):
     run = addrnn.train(TINY)
     store.write(run, keep_weights=False)

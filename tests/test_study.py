@@ -157,13 +157,6 @@ def test_weights_that_stay_have_not_moved():
 
 # Carries
 
-def test_an_exact_adder_survives_and_a_fading_one_does_not(home):
-    assert carries.survived(handmade(), 5, 100) == 100
-    model = handmade(4.0)
-    k = next(k for k in range(1, 100) if model.add(10**k - 1, 1) != 10**k)
-    assert carries.survived(model, 5, 100) in (k - 1, k)
-
-
 def test_the_walk_gives_the_states_and_digits_of_the_whole_pass():
     for cell in ("RNN", "LSTM", "GRU"):
         model = Adder(Config(**vars(TINY) | {"cell": cell}))
@@ -181,17 +174,3 @@ def test_a_probe_reads_the_carry_of_an_exact_adder_and_the_layer_that_keeps_it_t
     assert carries.reads(model, carries.probe(model), "mixed") == 1.0
     assert carries.exchange(model, 0) == 1.0
     assert carries.layers_of(model)[0]["exchange"] == 1.0
-
-
-def test_fixed_points_of_a_known_map_are_found_and_told_stable_from_not():
-    x = np.linspace(-1.5, 1.5, 5000)
-    points = carries.fixed_points(x, 0.3 * (x - x**3))[1]
-    assert [round(at, 1) for at, _ in points] == [-1.0, 0.0, 1.0]
-    assert [bool(stable) for _, stable in points] == [True, False, True]
-
-
-def test_a_length_is_read_off_the_first_test_that_reaches_it(home):
-    lengths, shares = carries.right_up_to(handmade(), ["carry"], [(2, 50), (1, 400)])
-    assert lengths[-1] == 400 and (shares == 1).all()
-    _, shares = carries.right_up_to(handmade(4.0), ["carry"], [(2, 50), (1, 400)])
-    assert shares[0] == 1 and shares[-1] == 0

@@ -118,7 +118,7 @@ class Chapter:
         content = data.encode() if "svg" in kind else base64.b64decode(data)
         file = self.file(f"drawn-{self.stem}-{number}", kind, content)
         alt = f"Figure {number} of {self.title}" if text.startswith("<") or not text else text
-        about = f'#figure-{number} alt="{escape(" ".join(alt.split()))}" share="{min(92, 100 * wide(file) // PAGE)}"'
+        about = f'#figure-{number} alt="{escape(" ".join(alt.split()))}" share="{min(76, 100 * wide(file) // PAGE)}"'
         return f"![**Figure {number}.**](<{file}>){{{about}}}"
 
     def file(self, name, kind, data):

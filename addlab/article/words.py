@@ -57,7 +57,10 @@ def shaken(level=1.0):
     """How many networks have both proofs, of those trained with noise, of those trained without, all else being equal,
     and of deeper and gated ones with that noise.
     """
-    counts = {"noise": noise.both(level), "quiet": noise.both(0.0), "other": noise.both(level, usual=False)}
+    others = [outcome for config, falling, outcome in noise.found()
+              if falling and config.noise == level and (config.cell, config.layers) != ("RNN", 1)]
+    other = sum(bool(outcome["proved"]) and noise.closed(outcome) for outcome in others), len(others)
+    counts = {"noise": noise.both(level), "quiet": noise.both(0.0), "other": other}
     return {f"{name}_{part}": count for name, both in counts.items()
             for part, count in zip(("proved", "tried"), both, strict=True)}
 
