@@ -54,7 +54,8 @@ export default function mount(root, {rows, parts, seeds, spread}) {
                  curve([[x(middle), y - 11], [x(middle), y + 11]], {stroke: "var(--no-carry)", "stroke-width": 3}));
       for (const value of batches) marks.push(
         own ? ball([x(value), y], "var(--ink)", 5.5)
-          : svg("circle", {cx: x(value), cy: y, r: 4.5, fill: "var(--paper)", stroke: "var(--ink)", "stroke-width": 2}));
+          : svg("circle", {cx: x(value), cy: y, r: 4.5, fill: "var(--paper)", stroke: "var(--ink)",
+                           "stroke-width": 2}));
       marks.push(words(x(Math.max(...batches)) + 11, y + 4.5, String(middle), "start", "var(--no-carry)", "600"));
     });
     for (const tick of [100, 200, 400, 800, 1600].filter(tick => tick > low && tick < high))

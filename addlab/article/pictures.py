@@ -101,8 +101,9 @@ def fade():
                 marks.append(line(zip(across, height(reading(model, weights, first)), strict=True), paint))
         panels.append(panel(f"Training: {name}, {len(models)} seeds", 198, marks))
     return piece("How long does a carry last?", panels,
-                 "What a probe reads off the state, nine after nine, of 999…9 + 1 and 999…9 + 0. Where the two lines "
-                 "of a network meet, the carry is forgotten.")
+                 "What a probe reads off the state, nine after nine, of 999…9 + 1 and 999…9 + 0: a weighted sum of the "
+                 "state’s units, fitted to be 1 for a carry and −1 for none. Where the two lines of a network meet, "
+                 "the carry is forgotten.")
 
 
 def height(value):
