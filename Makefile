@@ -20,8 +20,10 @@ test: $(READY)
 lab: $(READY)
 	@echo '$(PORT)' | grep -Eqx '[0-9]{0,5}' && [ '0$(PORT)' -le 65535 ] || \
 	 { echo "addrnn: PORT: got $(PORT), allowed is a whole number up to 65535" >&2; exit 2; }
-	@$(VENV)/bin/jupyter trust notebooks/*.ipynb  # else JupyterLab shows no SVG before a cell is run
-	ADDRNN_HOME=$${ADDRNN_HOME:-"$$PWD/lab"} PYTHONPATH="$$PWD" $(VENV)/bin/jupyter lab \
+	@$(VENV)/bin/python -m nbformat.sign notebooks/*.ipynb  # else JupyterLab shows no SVG before a cell is run
+	home="$${ADDRNN_HOME:-lab}"; case "$$home" in /*|'~'*) ;; *) home="$$PWD/$$home" ;; esac; \
+	ADDRNN_HOME="$$home" PYTHONPATH="$$PWD" $(VENV)/bin/python -m jupyterlab \
+	 --ContentsManager.pre_save_hook=tools.tidy.saved \
 	 $(if $(PORT),--port $(PORT)) $(if $(filter no,$(BROWSER)),--no-browser) $(if $(filter 0,$(shell id -u)),--allow-root)
 
 bench: $(READY)
@@ -41,6 +43,8 @@ clean:  # not lab/, which is yours
 
 # The one place that installs: again whenever the dependencies change, or this folder is a copy of another.
 $(READY): pyproject.toml constraints.txt
+	@case "$$PWD" in *[:{}$$\"\`\\]*) printf '%s\n' "addrnn: folder: got $$PWD, allowed is a name without : { } $$ \" \` \\,\
+	 where venv and pip cannot install" >&2; exit 2;; esac
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
 	 { echo "addrnn: Python 3.11 to 3.13 is needed, $(PYTHON) is not one; try: make PYTHON=python3.12 ..." >&2; exit 2; }
 	@echo "addrnn: installing into $(VENV), once: two to four minutes"

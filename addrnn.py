@@ -12,15 +12,18 @@ if __name__ == "__main__":  # run as a program: before what is slow to import, s
 import dataclasses
 import functools
 import time
+import warnings
 
 import numpy as np
 import torch
 from torch import nn
 
-from addlab import engine, files, records
-from addlab.devices import as_digits, check_room, device_name, full_precision, pick_device
-from addlab.inputs import COUNT, LEVEL, RATE, SEED, SHARE, Refusal, as_list, checked, one_of, shown, to_columns, to_int
+from addlab import engine, files, inputs
+from addlab.devices import Draws, as_digits, check_room, device_name, device_of, evaluating, full_precision, pick_device
+from addlab.inputs import COUNT, LEVEL, RATE, SEED, SHARE
+from addlab.noisy import noisy_states
 from addlab.progress import as_table, one_line, progress_bar
+from addlab.records import Store, read_weights, write_weights
 
 # Settings
 
@@ -37,7 +40,7 @@ class Config:
     """The settings of one training run; a bad value raises ValueError in one line."""
 
     digit_len: int = setting(10, "--digit_len", COUNT, "digits of each number")
-    cell: str = setting("RNN", "--model", one_of(CELLS), "cell: RNN, LSTM or GRU; pt is RNN")
+    cell: str = setting("RNN", "--model", inputs.one_of(CELLS), "cell: RNN, LSTM or GRU; pt is RNN")
     layers: int = setting(3, "--layer", COUNT, "stacked layers")
     lr: float = setting(1e-3, "--lr", RATE, "Adam's learning rate")
     batches: int = setting(1000, "--epoch", COUNT, "training batches, each drawn afresh; the original's 'epoch' is one")
@@ -51,11 +54,7 @@ class Config:
     noise: float = setting(0.0, "--noise", LEVEL, "standard deviation of noise on the state, in training")
 
     def __post_init__(self):
-        for field in dataclasses.fields(self):
-            if "rule" in field.metadata:
-                name = f"{field.name} ({field.metadata['option']})"
-                value = checked(getattr(self, field.name), field.metadata["rule"], name)
-                object.__setattr__(self, field.name, field.type(value))  # Python's own numbers, as JSON wants
+        inputs.check_fields(self)
 
 
 def streams(seed: int) -> list[np.random.Generator]:
@@ -101,9 +100,8 @@ def sample(count: int, digit_len: int, rng: np.random.Generator, chains: float =
     In a share `chains` of the pairs, the columns between two random places are made to sum to 9.
     Returns num1, num2, total: int64 [count, digit_len + 1], least significant digit first.
     """
-    if not isinstance(rng, np.random.Generator):
-        raise Refusal(f"rng: got {shown(rng)}, allowed is a numpy.random.Generator")
-    checked(chains, SHARE, "chains (--chains)")
+    inputs.checked(rng, inputs.GENERATOR, "rng")
+    inputs.checked(chains, SHARE, "chains (--chains)")
     num1 = np.zeros((count, digit_len + 1), dtype=np.int64)
     num2 = np.zeros((count, digit_len + 1), dtype=np.int64)
     num1[:, :-1] = rng.integers(0, 10, (count, digit_len), dtype=np.int8)
@@ -129,7 +127,8 @@ class Adder(nn.Module):
         super().__init__()
         self.config = config
         with torch.device("meta"):  # shapes alone, or torch would draw weights, too
-            self.embed_layer = nn.Embedding(10, config.embedding, dtype=torch.float32)
+            vectors = torch.empty(10, config.embedding, dtype=torch.float32)  # else torch draws, and loads a compiler
+            self.embed_layer = nn.Embedding.from_pretrained(vectors, freeze=False)
             self.rnn = CELLS[config.cell](2 * config.embedding, config.hidden, config.layers, dtype=torch.float32)
             self.dense = nn.Linear(config.hidden, 10, dtype=torch.float32)
         self.to_empty(device="cpu")
@@ -143,10 +142,10 @@ class Adder(nn.Module):
         """
         first = self.embed_layer(as_digits(num1, self.dense.weight.device))
         second = self.embed_layer(as_digits(num2, self.dense.weight.device))
-        pairs = torch.cat((first, second), dim=2)    # [count, digits, 2 embedding]
+        columns = torch.cat((first, second), dim=2).transpose(0, 1)  # [digits, count, 2 embedding]
         with full_precision():
-            states = states_of(self.rnn, pairs.transpose(0, 1), noise)  # [digits, count, hidden]
-        return self.dense(states).transpose(0, 1)    # [count, digits, 10]
+            states = self.rnn(columns)[0] if noise is None else noisy_states(self.rnn, columns, noise)
+        return self.dense(states).transpose(0, 1)  # of [digits, count, hidden]: [count, digits, 10]
 
     def predict(self, num1, num2) -> np.ndarray:
         """The digits that the model says: int64 [count, digits]."""
@@ -157,34 +156,21 @@ class Adder(nn.Module):
 
         One column follows the longer number, for the final carry. Raises ValueError for a number it cannot read.
         """
-        return to_int(self.predict(*to_columns([(a, b)]))[0])
+        return inputs.to_int(self.predict(*inputs.to_columns([(a, b)]))[0])
 
     def save(self, path) -> None:
         """Write weights and settings as safetensors, whole or not at all. Raises OSError; ValueError for NaN."""
-        records.write_weights(path, self.state_dict(), dataclasses.asdict(self.config))
+        write_weights(path, self.state_dict(), dataclasses.asdict(self.config))
 
     @classmethod
     def load(cls, path) -> "Adder":
         """Read what `save` wrote. Raises ValueError for another file."""
-        settings, tensors = records.read_weights(path)
-        model = cls(Config(**settings))
+        config, tensors, grid = read_weights(path, Config)
+        if grid is not None:
+            warnings.warn(f"{path}: its states belong on a grid, which addlab.certify.Rounded.load keeps", stacklevel=2)
+        model = cls(config)
         model.load_state_dict(tensors)
         return model
-
-
-def states_of(rnn, inputs, noise):
-    """The top layer's state after each column of inputs [digits, count, size], from h0 = 0."""
-    if noise is None:
-        return rnn(inputs)[0]
-    states, state = [], None
-    for column, shift in zip(inputs, noise.transpose(0, 1), strict=True):  # [layers, digits, count, hidden]
-        top, state = rnn(column[None], state)
-        states.append(top[0])
-        if isinstance(state, tuple):  # an LSTM's h and c, which stand one behind the other in the noise
-            state = state[0] + shift[: len(state[0])], state[1] + shift[len(state[0]) :]
-        else:
-            state = state + shift
-    return torch.stack(states)
 
 
 # Evaluation
@@ -197,11 +183,9 @@ def predict(model: nn.Module, num1, num2) -> np.ndarray:
     """
     if engine.supports(model):
         return engine.predict(model, num1, num2)
-    was_training = model.training
-    device = next(model.parameters()).device
-    with full_precision():
-        logits = model.eval()(as_digits(num1, device), as_digits(num2, device))
-    model.train(was_training)
+    device = device_of(model)
+    with evaluating(model):
+        logits = model(as_digits(num1, device), as_digits(num2, device))
     return logits.argmax(2).cpu().numpy()
 
 
@@ -209,10 +193,7 @@ def evaluate(model, num1, num2, total) -> tuple[float, float]:
     """How often a model is right: (share of sums with every digit right, share of digits right)."""
     own = getattr(model, "predict", None)  # an Adder's is `predict`
     said = predict(model, num1, num2) if own is None else own(num1, num2)
-    total = np.asarray(total)
-    if said.shape != total.shape:
-        raise Refusal(f"total: got shape {total.shape}, allowed is that of the numbers, {said.shape}")
-    right = said == total
+    right = said == inputs.shaped(total, said.shape, "total")
     return float(right.all(axis=1).mean()), float(right.mean())
 
 
@@ -247,7 +228,7 @@ class Run:
 
 def autograd(model, num1, num2, total, noise=None):
     """Torch's gradients, left in the parameters; returns (loss, share of sums wholly right)."""
-    device = next(model.parameters()).device
+    device = device_of(model)
     total = as_digits(total, device)
     with full_precision():
         noisy = () if noise is None else (torch.as_tensor(noise, device=device),)
@@ -264,13 +245,14 @@ class Training:
     def __init__(self, config, device=None, model=None, data=None, optimizer=None):
         device = pick_device(device)
         check_room(config)
-        _, self.rng, test_rng, self.noise_rng = streams(config.seed)
+        _, rng, test_rng, self.noise_rng = streams(config.seed)
         self.model = (Adder(config) if model is None else model).to(device)
-        self.data = functools.partial(sample, chains=config.chains) if data is None else data
-        adam = engine.Adam if engine.supports(self.model) else torch.optim.Adam
-        parameters = self.model.parameters()
-        self.optimizer = adam(parameters, config.lr) if optimizer is None else optimizer(parameters)
-        self.test_set = self.data(config.test_batch_size, config.digit_len, test_rng)
+        ahead = device.type == "cuda" and data is None
+        data = functools.partial(sample, chains=config.chains) if data is None else data
+        self.draw = Draws(functools.partial(data, config.batch_size, config.digit_len), rng, ahead)
+        adam = functools.partial(engine.Adam if engine.supports(self.model) else torch.optim.Adam, lr=config.lr)
+        self.optimizer = (adam if optimizer is None else optimizer)(self.model.parameters())
+        self.test_set = data(config.test_batch_size, config.digit_len, test_rng)
         self.run = Run(config, model=self.model, device=device_name(device),
                        versions={"numpy": np.__version__, "data": DATA_VERSION, **engine.versions(self.model)})
 
@@ -278,10 +260,9 @@ class Training:
         """One batch: draw it, loss and gradients, update, note."""
         run, config = self.run, self.run.config
         begin = time.perf_counter()
-        batch = self.data(config.batch_size, config.digit_len, self.rng)
+        batch = self.draw()
         gradients = engine.gradients if engine.supports(self.model) else autograd  # the same, to rounding
-        shape = self.noise_rng, self.model, *batch[0].shape
-        noise = engine.draw_noise(*shape, config.noise) if config.noise else None
+        noise = engine.draw_noise(self.noise_rng, self.model, *batch[0].shape, config.noise) if config.noise else None
         loss, accuracy = gradients(self.model, *batch, noise)
         run.loss.append(loss)
         run.batch_accuracy.append(accuracy)
@@ -319,8 +300,8 @@ def sweep(configs, executor=None, device=None) -> list[Run]:
     """The runs of `configs`, in order: read from their records where they are, else trained in parallel and kept.
 
     `executor` is any concurrent.futures.Executor whose workers see the folder of `store()`; by default one process of
-    one thread for each core, or on a GPU as many as its memory holds. Ctrl-C keeps what is done. A run whose record
-    ships no weights comes without a model. Raises RuntimeError, one line for each run that failed, after the others.
+    one thread for each core, or as many as ADDRNN_WORKERS says, on a GPU as many as its memory holds. Ctrl-C keeps what
+    is done. A run whose record ships no weights comes without a model. Raises RuntimeError, a line for each failed run.
     """
     from addlab import workers
     return workers.sweep(configs, Config, store(), Training, executor, device)
@@ -329,7 +310,12 @@ def sweep(configs, executor=None, device=None) -> list[Run]:
 def store():
     """The records of runs: those of the user's own home, where new ones go, and the shipped ones beside them."""
     folder, *beside = (shelf / "records" / "runs" for shelf in files.shelves())
-    return records.Store(folder, Run, Adder, {"engine": engine.VERSION, "data": DATA_VERSION}, beside)
+    return Store(folder, Run, Adder, {"engine": engine.VERSION, "data": DATA_VERSION}, beside)
+
+
+def records() -> list[dict]:
+    """A dict for each recorded run, its settings and curves side by side: pandas.DataFrame(addrnn.records())."""
+    return store().rows(Config)
 
 
 # The four experiments of the original: {value: [a Run for each seed]}, at 100 digits unless digit_len says else
@@ -356,7 +342,7 @@ def test4(lrs=(1e-5, 1e-4, 1e-3, 1e-2, 1e-1), seeds=range(5), digit_len=100, **s
 
 def experiment(name, values, seeds, device=None, **settings):
     """{value: [a Run for each seed]} for each value of the setting `name`; `settings` are those of all runs."""
-    values, seeds = as_list(values, name), as_list(seeds, "seeds")
+    values, seeds = inputs.as_list(values, name), inputs.as_list(seeds, "seeds")
     configs = [Config(**settings, **{name: value, "seed": seed}) for value in values for seed in seeds]
     runs = sweep(configs, device=device)
     return {value: runs[k * len(seeds) : (k + 1) * len(seeds)] for k, value in enumerate(values)}

@@ -71,6 +71,9 @@ def no_room(problem):
 
 # addrnn
 
+OTHER_NAMES = {"--digits": "--digit_len", "--batches": "--epoch", "--cell": "--model"}  # of options, elsewhere
+
+
 def parser(fields, program):
     """The options of the command: the original's, those of Config, and what is asked."""
     import argparse
@@ -78,7 +81,7 @@ def parser(fields, program):
     from addlab.inputs import number
     p = argparse.ArgumentParser(prog=program, allow_abbrev=False, argument_default=argparse.SUPPRESS,
                                 description="Train a recurrent network to add two decimal numbers, or ask one.")
-    p.error = lambda problem: fail(program, meant(problem))
+    p.error = lambda problem: fail(program, meant(problem, [field.metadata["option"] for field in fields]))
     for field in fields:
         p.add_argument(field.metadata["option"], dest=field.name, type=str if field.type is str else number,
                        help=f"{field.metadata['about']} (default {field.default})", metavar="VALUE")
@@ -99,11 +102,13 @@ def version():
         return "addrnn, a clone that is not installed"
 
 
-def meant(problem):
-    """An error of argparse, with the option that somebody may have meant."""
-    names = {"--digit-len": "--digit_len", "--digits": "--digit_len", "--epochs": "--epoch", "--batches": "--epoch",
-             "--layers": "--layer", "--cell": "--model", "--batch-size": "--batch_size"}
-    hints = [f"{right} for {wrong}" for wrong, right in names.items() if f" {wrong} " in f"{problem} "]
+def meant(problem, options):
+    """An error of argparse, with the options that somebody may have meant by those it does not know."""
+    import difflib
+    hints = []
+    for word in re.findall(r"--[\w-]+", problem) if problem.startswith("unrecognized") else []:
+        name = OTHER_NAMES.get(word, word)
+        hints += [f"{option} for {word}" for option in difflib.get_close_matches(name, options, 1, 0.7)]
     return problem + (f"; did you mean {', '.join(hints)}?" if hints else "")
 
 
@@ -129,10 +134,10 @@ def main(arguments=None):
 
 def loaded(path, device):
     """The model of a file of weights; one whose file names a grid rounds its state after each column."""
-    import addrnn
-    from addlab.certify.walk import Rounded, saved_grid
+    from addlab.certify.walk import Rounded, read_adder
     from addlab.devices import pick_device
-    return Rounded.load(path) if saved_grid(path) else addrnn.Adder.load(path).to(pick_device(device))
+    adder, grid = read_adder(path)
+    return adder.to(pick_device(device)) if grid is None else Rounded(adder, grid)
 
 
 def trained(settings, device, save, pairs):

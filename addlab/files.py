@@ -6,6 +6,7 @@ import functools
 import json
 import os
 import secrets
+import stat
 import sys
 from pathlib import Path
 
@@ -43,7 +44,17 @@ def make_folder(folder):
     """Make a folder and those above it; the user's own home is said when it is made. Raises OSError."""
     if not home().exists() and not os.environ.get("ADDRNN_HOME") and home() in [folder, *folder.parents]:
         print(f"addrnn: new records and figures go to {home()}; ADDRNN_HOME names another folder", file=sys.stderr)
-    folder.mkdir(parents=True, exist_ok=True)
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    for path in reversed(missing):
+        path.mkdir(exist_ok=True)
+        share(path)
+
+
+def share(path):
+    """Let the members of a group write what is new in a folder that they may write, whatever the umask says."""
+    if path.parent.stat().st_mode & stat.S_IWGRP:
+        with contextlib.suppress(PermissionError):  # it is another member's, who has done so
+            path.chmod(path.stat().st_mode | (0o070 if path.is_dir() else 0o060))
 
 
 def shelves():
@@ -88,6 +99,8 @@ def write_whole(path, data):
         os.fsync(file.fileno())
         if path.exists():
             os.chmod(file.name, path.stat().st_mode)
+        else:
+            share(Path(file.name))
         if os.name == "nt":
             file.close()  # Windows moves no open file
         os.replace(file.name, path)
@@ -153,5 +166,10 @@ def locked(folder, name):
     """Hold a lock between processes; it lies in .unfinished of a store's folder, where git does not look."""
     unfinished = Path(folder) / ".unfinished"
     make_folder(unfinished)
-    with filelock.FileLock(unfinished / f"{name}.lock"):
+    with lock_at(unfinished / f"{name}.lock"):
         yield
+
+
+def lock_at(path):
+    """A lock between processes, which ends with the process that holds it; its file is the group's, too."""
+    return filelock.FileLock(path, mode=0o664)

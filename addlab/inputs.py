@@ -1,6 +1,7 @@
 """What people write: whole numbers of any length, lists of settings; and the one line that refuses what is neither."""
 
 import contextlib
+import dataclasses
 import errno
 import sys
 from numbers import Integral, Real
@@ -34,6 +35,7 @@ SEED = (lambda x: isinstance(x, Integral) and x >= 0, "a whole number, 0 or more
 RATE = (lambda x: isinstance(x, Real) and 0 < x <= sys.float_info.max, "a finite number above 0")
 SHARE = (lambda x: isinstance(x, Real) and 0 <= x <= 1, "a number from 0 to 1")
 LEVEL = (lambda x: isinstance(x, Real) and 0 <= x <= sys.float_info.max, "a finite number, 0 or more")
+GENERATOR = (lambda x: isinstance(x, np.random.Generator), "a numpy.random.Generator")
 
 
 def one_of(names):
@@ -44,15 +46,33 @@ def one_of(names):
 def checked(value, rule, name):
     """A value that keeps a rule, as a Python int, float or str; raises ValueError, one line, for another."""
     right, allowed = rule
+    value = float(str(value)) if isinstance(value, np.floating) else value  # a float32's 0.001 is 0.001
     if isinstance(value, bool) or not right(value):
         raise Refusal(f"{name}: got {shown(value)}, allowed is {allowed}{hint(value, allowed)}")
-    return float(str(value)) if isinstance(value, np.floating) else value  # a float32's 0.001 is 0.001
+    return value
+
+
+def shaped(array, shape, name):
+    """An array that has this shape; raises ValueError, one line, for another."""
+    array = np.asarray(array)
+    if array.shape != shape:
+        raise Refusal(f"{name}: got shape {array.shape}, allowed is that of the numbers, {shape}")
+    return array
 
 
 def hint(value, allowed):
     """What somebody may have meant who wrote a name in other letters."""
     meant = [name for name in allowed.split(" or ") if isinstance(value, str) and name == value.upper()]
     return f"; did you mean {meant[0]}?" if meant else ""
+
+
+def check_fields(config):
+    """Hold each field of a config to its rule, as a number of Python's own, as JSON wants; raises ValueError."""
+    for field in dataclasses.fields(config):
+        if "rule" in field.metadata:  # a user's own field, in a class of their own, has none
+            value = checked(getattr(config, field.name), field.metadata["rule"],
+                            f"{field.name} ({field.metadata['option']})")
+            object.__setattr__(config, field.name, field.type(value))  # the only way into a frozen one
 
 
 # Numbers

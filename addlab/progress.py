@@ -10,7 +10,7 @@ from tqdm import tqdm
 def progress_bar(total, what, share="{n_fmt}/{total_fmt}"):
     """A bar with the time that is left, in a terminal or a notebook; nothing elsewhere. Ctrl-C is one line in both."""
     shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
-    notebook = type(shell).__name__ == "ZMQInteractiveShell"
+    notebook = hasattr(shell, "kernel")  # of Jupyter, Colab, VS Code; a terminal's IPython has none
     place = {"file": Line(), "ncols": 80, "position": 0, "ascii": False} if notebook else {"dynamic_ncols": True}
     seen = notebook or (sys.stderr and sys.stderr.isatty())
     try:

@@ -14,14 +14,14 @@ import pickle
 import warnings
 from dataclasses import asdict, fields, replace
 from pathlib import Path
+from urllib.parse import quote
 
-import filelock
 import safetensors.torch
 import torch
 from safetensors import SafetensorError
 
 from addlab import engine
-from addlab.files import check_writable, make_folder, read_whole, refused, write_whole
+from addlab.files import check_writable, lock_at, make_folder, read_whole, refused, write_whole
 from addlab.inputs import Refusal, shown
 
 FORMAT = 2
@@ -29,10 +29,10 @@ FORMAT = 2
 
 # Weights
 
-def tensor_bytes(tensors, settings=None):
-    """Tensors by name as safetensors, the settings of their model as its metadata where they are given."""
-    metadata = None if settings is None else {"config": json.dumps(settings)}
-    return safetensors.torch.save({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, metadata)
+def tensor_bytes(tensors, **metadata):
+    """Tensors by name as safetensors, beside them plain data: `config`, a model's settings, and `grid`."""
+    texts = {name: json.dumps(value) for name, value in metadata.items()}
+    return safetensors.torch.save({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, texts or None)
 
 
 def write_weights(path, tensors, settings):
@@ -41,19 +41,22 @@ def write_weights(path, tensors, settings):
         settings_of(tensors)
     except ValueError as problem:
         raise Refusal(f"weights to save (--save): {problem}; allowed are an adder's, float32 and finite") from None
-    write_whole(path, tensor_bytes(tensors, settings))
+    write_whole(path, tensor_bytes(tensors, config=settings))
 
 
-def read_weights(path):
-    """The settings of an adder, as far as its file tells them, and its weights by name, from a file of `save`.
+def read_weights(path, kind):
+    """(config, weights by name, grid or None) of an adder, from a file of `save`; `kind` is the config's class.
 
-    A file without metadata tells what shapes tell: cell, layers, hidden, embedding.
-    Raises ValueError, one line, for anything else.
+    A file without metadata tells what shapes tell: cell, layers, hidden, embedding. What the class does not know, as
+    the field of a user's own subclass, is left out. Raises ValueError, one line, for anything else.
     """
     try:
         data = read_whole(path)
-        tensors = tensors_of(data)
-        return metadata_of(data) | settings_of(tensors), tensors
+        tensors, beside = tensors_of(data), metadata_of(data)
+        told = beside.get("config", {})
+        settings = told | settings_of(tensors, told.get("cell"))
+        known = {field.name: settings[field.name] for field in fields(kind) if field.name in settings}
+        return kind(**known), tensors, beside.get("grid")
     except OSError as error:
         problem = error.strerror
     except ValueError as error:
@@ -70,18 +73,25 @@ def tensors_of(data):
 
 
 def metadata_of(data):
-    """The settings in the metadata of whole safetensors bytes; raises ValueError where they are no JSON."""
+    """What `tensor_bytes` put beside the tensors of whole safetensors bytes; raises ValueError for other data there."""
     length = int.from_bytes(data[:8], "little")
     stored = json.loads(data[8 : 8 + length]).get("__metadata__") or {}
-    return json.loads(stored.get("config", "{}"))
+    found = {name: json.loads(stored[name]) for name in ("config", "grid") if name in stored}
+    if type(found.get("config", {})) is not dict or type(found.get("grid", 1)) is not int:
+        raise ValueError("its metadata are no settings")
+    return found
 
 
-def settings_of(tensors):
-    """The settings that an Adder's weights tell by their shapes; raises ValueError for other tensors."""
+def settings_of(tensors, told=None):
+    """The settings that an Adder's weights tell by their shapes; raises ValueError for other tensors.
+
+    told: its cell, by its file; where several cells have weights of these shapes, shapes do not tell.
+    """
     try:
         hidden, embedding = tensors["dense.weight"].shape[1], tensors["embed_layer.weight"].shape[1]
         gates = tensors["rnn.weight_hh_l0"].shape[0] // hidden
-        cell = {engine.gates(name): name for name in engine.CELLS}[gates]
+        cells = [name for name in engine.CELLS if engine.gates(name) == gates]
+        cell = told if told in cells else cells[0]
     except (KeyError, IndexError, ZeroDivisionError):
         raise ValueError("its tensors are no adder's") from None
     layers = sum(name.startswith("rnn.weight_hh_l") for name in tensors)
@@ -133,9 +143,24 @@ def seal_of(record):
     return digest(json.dumps({k: v for k, v in record.items() if k != "seal"}, sort_keys=True).encode())
 
 
+UNBELIEVED = OSError, ValueError, KeyError, AttributeError, TypeError, RecursionError, RuntimeError  # of any bytes
+
+
+def in_short(problem):
+    return getattr(problem, "strerror", None) or (str(problem).splitlines() or [type(problem).__name__])[0][:100]
+
+
+def sealed(path):
+    """The record at a path; raises OSError, and ValueError or others where it is not whole."""
+    record = json.loads(read_whole(path))
+    if not isinstance(record, dict) or record.get("seal") != seal_of(record):
+        raise ValueError("it was damaged or edited: its seal is another's")
+    return record
+
+
 def setting_of(config):
     """What differs from the default config, but for the seed: the name of a folder."""
-    changes = [f"{f.name}={getattr(config, f.name)}" for f in fields(config)
+    changes = [f"{f.name}={quote(str(getattr(config, f.name)), safe='+')}" for f in fields(config)  # text of any kind
                if f.name != "seed" and getattr(config, f.name) != f.default]
     return ",".join(changes) or "default"
 
@@ -168,9 +193,27 @@ class Store:
         with refused("run store", self.folder):
             make_folder(self.unfinished)
             for config in configs:
-                self.path(config).parent.mkdir(exist_ok=True)
+                make_folder(self.path(config).parent)
         for path in {self.unfinished / "room", *(self.path(config) for config in configs)}:
             check_writable(path, "run store")
+
+    def rows(self, kind):
+        """All records as plain data, settings and curves side by side, a user's own before one that is shipped.
+
+        kind: the class of configs. One that is not believed is left out, with a warning.
+        """
+        found = {}
+        for folder in (self.folder, *self.beside):
+            for path in sorted(folder.glob("*/seed*.json")):
+                try:
+                    record = sealed(path)
+                    config = kind(**record["config"])
+                    row = asdict(config) | facts_of(record, config, self.versions)
+                except UNBELIEVED as problem:
+                    warnings.warn(f"record {path} is not believed, {in_short(problem)}", stacklevel=3)
+                else:
+                    found.setdefault(self.name(config), row)
+        return list(found.values())
 
     def read(self, config, tell=warnings.warn):
         """The finished run of a config, or None; `tell` is called with one line for a record that is not believed."""
@@ -182,19 +225,15 @@ class Store:
             except (FileNotFoundError, NotADirectoryError) as error:
                 if Path(error.filename) != path:
                     problem = "its weights are missing"
-            except OSError as error:
-                problem = error.strerror
-            except (ValueError, KeyError, AttributeError, TypeError, RecursionError, RuntimeError) as error:
-                problem = str(error).splitlines()[0][:100]
+            except UNBELIEVED as error:
+                problem = in_short(error)
         if problem:
             tell(f"record {self.name(config)} is not believed, {problem}: this run is trained again")
         return None
 
     def read_record(self, path, config):
         """The run that a record says; raises OSError, or ValueError and others where it is not to be believed."""
-        record = json.loads(read_whole(path))
-        if not isinstance(record, dict) or record.get("seal") != seal_of(record):
-            raise ValueError("it was damaged or edited: its seal is another's")
+        record = sealed(path)
         run = self.run_of(config, **facts_of(record, config, self.versions))
         if record["keeps_weights"]:
             data = read_whole(path.with_suffix(".safetensors"))
@@ -212,7 +251,7 @@ class Store:
     def write(self, run, keep_weights=True):
         """Add a finished run: weights first, so that a record never names what is not there."""
         path, weights = self.path(run.config), tensor_bytes(run.model.state_dict())
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         record = record_of(run) | {"weights": digest(weights), "keeps_weights": keep_weights}
         record["seal"] = seal_of(record)
         lines = [f"{json.dumps(key)}: {json.dumps(value)}" for key, value in record.items()]
@@ -233,12 +272,12 @@ class Store:
 
     def lock(self, config):
         """A lock between processes on one config's run; it ends with the process that holds it."""
-        return filelock.FileLock(self.path(config, "lock"))
+        return lock_at(self.path(config, "lock"))
 
     def save_checkpoint(self, training):
         """Write all that the next step of a run depends on, behind its digest."""
         state = {"record": record_of(training.run), "model": training.model.state_dict(),
-                 "optimizer": training.optimizer.state_dict(), "rng": training.rng.bit_generator.state,
+                 "optimizer": training.optimizer.state_dict(), "rng": training.draw.rng.bit_generator.state,
                  "noise_rng": training.noise_rng.bit_generator.state}
         buffer = io.BytesIO()
         torch.save(state, buffer)
@@ -258,12 +297,11 @@ class Store:
                 raise ValueError("it was made on another device or by other versions")
         except FileNotFoundError:
             return
-        except (OSError, ValueError, KeyError, AttributeError, pickle.UnpicklingError) as error:
-            problem = getattr(error, "strerror", None) or str(error).splitlines()[0][:100]
-            tell(f"checkpoint {path.name} is not believed, {problem}: this run starts anew")
+        except (*UNBELIEVED, pickle.UnpicklingError) as error:
+            tell(f"checkpoint {path.name} is not believed, {in_short(error)}: this run starts anew")
             return
         training.run = replace(run, **facts)
         training.model.load_state_dict(state["model"])
         training.optimizer.load_state_dict(state["optimizer"])
-        training.rng.bit_generator.state = state["rng"]
+        training.draw.rng.bit_generator.state = state["rng"]
         training.noise_rng.bit_generator.state = state["noise_rng"]

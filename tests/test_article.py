@@ -348,7 +348,7 @@ def test_a_network_learns_and_is_taken_to_beat_it(browse, page):
                             driver.find_elements("css selector", ".learn .answer"), strict=True):
         a, b = pair.text.split(" + ")
         assert int(answer.text) == int(a) + int(b)
-    press(driver, "learn", "Take it to “Beat it”")
+    press(driver, "learn", "Try to beat it")
     assert "Your network, after" in one(driver, ".beat .question").text
     press(driver, "beat", "Find one")
     wait(driver, "beat", "It took")
@@ -407,6 +407,31 @@ def test_all_works_by_keyboard_alone(browse, page):
         assert name in focused
     keys.send_keys("\ue007")  # enter
     wait(driver, "prove", "Batch")
+
+
+def busy(driver):
+    """Seconds for which the page's main thread has computed, whatever else the machine does."""
+    metrics = driver.execute_cdp_cmd("Performance.getMetrics", {})["metrics"]
+    return next(one["value"] for one in metrics if one["name"] == "TaskDuration")
+
+
+@needs_browser
+def test_the_page_opens_in_less_than_a_second_and_training_leaves_it_free(browse, tmp_path):
+    (tmp_path / "page.html").write_text(article.page({name: article.facts(name) for name in article.PIECES}), "utf-8")
+    driver = browse("about:blank")
+    driver.execute_cdp_cmd("Performance.enable", {"timeDomain": "threadTicks"})
+    before = busy(driver)
+    driver = browse((tmp_path / "page.html").as_uri())
+    press(driver, "prove", "Train and prove")
+    opening = busy(driver)
+    assert opening - (before if before < opening else 0) < 1
+    wait(driver, "prove", "Batch")
+    press(driver, "learn", "Train")
+    before, begin = busy(driver), time.monotonic()
+    time.sleep(3)
+    assert busy(driver) - before < 0.4 * (time.monotonic() - begin)  # a frame has time to spare
+    assert "Batch" in one(driver, ".prove").text
+    driver.execute_cdp_cmd("Performance.disable", {})
 
 
 @needs_browser

@@ -60,16 +60,19 @@ def test_an_order_is_asked_of_the_link_that_breaks_it():
     assert claims.judge(claims.orders(groups, [10, 100], [accuracy])[accuracy]) == "fails"
 
 
-def test_a_verdict_says_by_which_measures_it_flips():
-    found = {Measure("loss", 0.1): seeds(6, 0), Measure("loss", 0.3): seeds(8, 1), Measure("loss", 1.5): seeds(3, 3),
-             Measure("test", 1.0): seeds(0, 6)}
-    assert claims.flips(found, Measure("loss", 0.1)) == (
-        "It hangs on the measure: the same by 2 of 4 measures; **mixed** by loss below 1.5; **fails** by 100 % of sums "
-        "right in the test.")
-    del found[Measure("test", 1.0)]
-    assert claims.flips(found, Measure("loss", 0.1)) == "The same by 2 of 3 measures; **mixed** by loss below 1.5."
-    del found[Measure("loss", 1.5)]
-    assert claims.flips(found, Measure("loss", 0.1)) == "The same by all 2 measures."
+def test_a_verdict_is_kept_by_every_measure_its_own_first():
+    found = {Measure("loss", 0.3): seeds(8, 1), Measure("loss", 0.1): seeds(6, 0), Measure("loss", 1.5): seeds(3, 3),
+             Measure("test", 1.0): seeds(0, 5, 1)}
+    by_measure = claims.flips(found, Measure("loss", 0.1))
+    assert list(by_measure.items()) == [
+        ("loss below 0.1", ["holds", 6, 0, 0]), ("loss below 0.3", ["mostly holds", 8, 1, 0]),
+        ("loss below 1.5", ["mixed", 3, 3, 0]), ("100 % of sums right in the test", ["not settled", 0, 5, 1])]
+    assert claims.flips({Measure("loss", 0.1): {}}, Measure("loss", 0.1)) == {}
+
+
+def test_a_dot_for_each_seed_in_fives():
+    assert claims.dots([True] * 6 + [False] * 3 + [None]) == "●●●●● ●○○○·" and claims.dots([]) == ""
+    assert claims.dots([False, None, True]) == "●○·"
 
 
 def test_what_most_runs_do_not_reach_takes_more_than_they_have():
@@ -87,7 +90,9 @@ def test_a_pair_has_the_ratio_of_its_seeds_and_an_interval_from_six_on():
 
     def ratio(quick, slow):
         groups, accuracy = {"quick": group(*quick), "slow": group(*slow)}, Measure("accuracy", 0.99)
-        return claims.pairs(groups, [("quick", "slow")], [accuracy], accuracy).data.splitlines()[-1].split(" | ")[3]
+        row, = claims.pairs(groups, [("quick", "slow")], accuracy)
+        assert row[:2] == ["quick before slow", "99 % of sums right"]
+        return row[-1]
 
     # The running mean adds ten batches.
     assert ratio([90] * 6, [190, 190, 190, 190, 190, 240]) == "0.50 (0.40 to 0.50)"
@@ -109,13 +114,14 @@ def test_numbers_in_words():
 def test_verdicts_are_merged_claim_by_claim_in_the_claims_order(home):
     claims.record("C10a", seeds(0, 5), "ten")
     claims.record("C2", seeds(5, 0), "two")
-    claims.record("C10a", seeds(3, 2), "ten, again\n  and whole", "flips", 6)
+    claims.record("C10a", seeds(3, 2), "ten, again\n  and whole", {"so": ["mixed", 3, 2, 0]}, 6)
     path = home / "records" / "verdicts.json"
     entries = json.loads(path.read_text())
     assert list(entries) == ["C2", "C10a"]
     assert entries["C10a"] == {"verdict": "mixed", "sentence": "ten, again and whole",
                                "evidence": "3 of 5 seeds; 95 % interval 15% to 95%; chance alone: 1 in 6",
-                               "seeds": [True] * 3 + [False] * 2, "flips": "flips"}
+                               "seeds": [True] * 3 + [False] * 2, "by": "so",
+                               "measures": {"so": ["mixed", 3, 2, 0]}}
     before = path.read_bytes()
     claims.record("C2", seeds(5, 0), "two")
     assert path.read_bytes() == before

@@ -1,5 +1,6 @@
 """The command line, as a user runs it."""
 
+import dataclasses
 import os
 import re
 import signal
@@ -7,6 +8,8 @@ import stat
 import subprocess
 import sys
 import time
+import tomllib
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -180,6 +183,22 @@ def test_bad_number_to_add_gets_one_line_and_status_2(number, capsys):
     refused(call(capsys, *QUICK, "--add", number, "1"), "--add", number)
 
 
+@pytest.mark.parametrize(("words", "hint"), [
+    ("--digit-len 3", "--digit_len for --digit-len"), ("--epochs=3", "--epoch for --epochs"),
+    ("--layers 2", "--layer for --layers"), ("--batches 3", "--epoch for --batches"),
+    ("--cell GRU", "--model for --cell"), ("--hiden 3", "--hidden for --hiden"),
+    ("--digit 3", "--digit_len for --digit"), ("--model lstm", "LSTM")])
+def test_what_somebody_may_have_meant_is_hinted_at(words, hint, capsys):
+    done = call(capsys, *words.split())
+    assert done.returncode == 2 and done.stdout == "" and done.stderr.endswith(f"did you mean {hint}?\n")
+    assert "did you mean" not in call(capsys, "--verbose").stderr
+
+
+def test_the_version_is_the_projects(capsys):
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert call(capsys, "--version").stdout == f"addrnn {project['version']}\n"
+
+
 def test_a_refusal_as_a_process(command):
     refused(command("--digit_len", "0"), "--digit_len", "0")
     assert command("--no_such_option").returncode == 2
@@ -273,6 +292,29 @@ def test_a_saved_model_tells_all_its_settings(tmp_path):
     assert addrnn.Adder.load(tmp_path / "w").config == config
 
 
+@dataclasses.dataclass(frozen=True)
+class Noted(addrnn.Config):
+    note: str = "none"
+
+
+def test_a_config_of_a_users_own_with_a_text_trains_is_kept_and_is_loaded(home):
+    config = Noted(digit_len=2, layers=1, batches=2, batch_size=4, note="lr/2: \"a,b=c\"\n")
+    run, = addrnn.sweep([config], executor=ThreadPoolExecutor(1))
+    again, = addrnn.sweep([config])
+    assert again.config == config and again.loss == run.loss
+    assert len(list((home / "records" / "runs").glob("*/seed0.json"))) == 1
+    run.model.save(home / "w")
+    settings = dataclasses.asdict(config)
+    del settings["note"]
+    assert addrnn.Adder.load(home / "w").config == addrnn.Config(**settings)
+
+
+@pytest.mark.parametrize("metadata", ["[1]", '"x"', "{", '{"digit_len": 0}'])
+def test_weights_whose_settings_are_none_are_one_line(metadata, tmp_path, capsys):
+    save_file(weights(), tmp_path / "w", {"config": metadata})
+    refused(call(capsys, "--load", str(tmp_path / "w"), "--add", "1", "2"), "--load", str(tmp_path / "w"))
+
+
 def test_a_run_is_one_short_line_in_a_notebook():
     run = addrnn.train(addrnn.Config(digit_len=2, batches=4, batch_size=4, eval_every=2))
     line = r"<Run RNN, 3 layers, 2 digits, seed 0: 4 of 4 batches, loss [\d.]+, accuracy [\d.]+, [\d.]+ s>"
@@ -282,6 +324,8 @@ def test_a_run_is_one_short_line_in_a_notebook():
 def test_a_grid_that_is_saved_with_a_network_is_used_when_it_is_asked(tmp_path, capsys):
     model = addrnn.train(addrnn.Config(layers=1, batches=60, batch_size=50)).model
     Rounded(model, 1).save(tmp_path / "coarse")
+    with pytest.warns(UserWarning, match=r"^[^\n]*coarse: its states belong on a grid, which [^\n]*Rounded.load keeps"):
+        assert addrnn.Adder.load(tmp_path / "coarse").config == model.config
     pairs = [(a, b) for a in range(40) for b in range(20)]
     a, b = next(pair for pair in pairs if Rounded(model, 1).add(*pair) != model.add(*pair))  # it matters
     main(["--load", str(tmp_path / "coarse"), "--add", str(a), str(b)])

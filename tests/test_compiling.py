@@ -6,7 +6,9 @@ import resource
 import shutil
 import subprocess
 import sys
+import tempfile
 import textwrap
+from pathlib import Path
 
 import pytest
 from conftest import ROOT
@@ -98,6 +100,19 @@ def test_a_damaged_kernel_on_disk_is_named_in_one_line_and_compiled(damage, tmp_
         if damage is replace_by_a_folder:
             path.rmdir()
         assert run(STEP, tmp_path).stderr == ""  # which kept it anew
+
+
+def test_kernels_of_another_user_that_cannot_be_read_are_one_line():
+    prepare = "import os, numba, torch\nnumba.njit(lambda x: x + 1)(1)\nfrom addlab import engine\n"
+    nobody = "os.setgroups([])\nos.setgid(65534)\nos.setuid(65534)\n" if os.geteuid() == 0 else ""  # root reads all
+    with tempfile.TemporaryDirectory() as folder:  # whose parents anybody may enter
+        assert run(STEP, folder).stderr == ""
+        for path in [Path(folder), *Path(folder).rglob("*")]:
+            path.chmod(0o777 if path.is_dir() else 0)
+        found = run(prepare + nobody + STEP, folder)
+    assert found.stdout == RIGHT, found.stderr
+    line, = found.stderr.splitlines()
+    assert line.startswith(f"addrnn: {folder}") and "PermissionError" in line
 
 
 def test_a_disk_without_room_for_kernels_is_one_line(tmp_path):

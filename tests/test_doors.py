@@ -9,16 +9,19 @@ import sys
 import time
 import tomllib
 
+import nbclient
 import numpy as np
 import pytest
 import yaml
 from conftest import ROOT
+from nbformat import v4
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from test_command import call, refused
 
 import addrnn
-from addlab import files, inputs, workers
+from addlab import devices, files, inputs, workers
+from addlab.study import plots
 
 ENDLESS = ["--digit_len", "3", "--batch_size", "20", "--test_batch_size", "20", "--epoch", str(10**9)]
 HUGE = 10**12
@@ -63,6 +66,7 @@ MODEL = addrnn.Adder(addrnn.Config(layers=1, hidden=4, embedding=2))
     lambda: addrnn.test1(seeds=""), lambda: addrnn.test1(batches=0), lambda: addrnn.test2([1, 0]),
     lambda: addrnn.test2(digit_len=0), lambda: addrnn.test3(["RNN", "CNN"]), lambda: addrnn.test3("RNN"),
     lambda: addrnn.test4([0]), lambda: addrnn.test4(["fast"]), lambda: addrnn.test4(seeds=[0, -1]),
+    lambda: MODEL.add(np.array([1, 2, 3]), 0), lambda: MODEL.add(b"12", 1), lambda: addrnn.sample(2, 3, 42),
     lambda: MODEL.add(-1, 1), lambda: MODEL.add(1, "x"), lambda: MODEL.add(1.5, 1), lambda: MODEL.add(True, 1),
     lambda: MODEL.add(1, ""), lambda: MODEL.add("9" * 10000 + ".", 1), lambda: addrnn.Adder.load("no such file"),
     lambda: addrnn.Adder.load("."), lambda: inputs.as_list("1, 2", "seeds")])
@@ -154,6 +158,48 @@ def test_seconds_between_checkpoints_are_refused_in_one_line(value, home, monkey
     assert not list(home.iterdir())
 
 
+@pytest.mark.parametrize("value", ["abc", "0", "-1", "1.5", ""])
+def test_a_number_of_workers_is_refused_in_one_line(value, home, monkeypatch):
+    monkeypatch.setenv("ADDRNN_WORKERS", value)
+    with pytest.raises(ValueError, match=r"^ADDRNN_WORKERS: got [^\n]*, allowed is a whole number, 1 or more$"):
+        addrnn.sweep([addrnn.Config(digit_len=2, batches=1)])
+    assert not list(home.glob("records/runs/*/*"))
+
+
+def test_as_many_workers_train_as_are_wanted(home, monkeypatch):
+    started = []
+
+    class Noted(workers.Workers):
+        def shutdown(self, **options):
+            started.append(len(self.processes))
+            super().shutdown(**options)
+
+    monkeypatch.setattr(workers, "Workers", Noted)
+    monkeypatch.setenv("ADDRNN_WORKERS", "1")
+    runs = addrnn.sweep(addrnn.Config(digit_len=2, batches=2, batch_size=2, seed=seed) for seed in range(3))
+    assert all(run.done for run in runs) and started == [1]
+    monkeypatch.setenv("ADDRNN_WORKERS", "7")
+    monkeypatch.setattr(devices, "memory", lambda: 3 * devices.WORKER_BYTES)
+    assert devices.workers_that_fit() == 3  # and no more than memory holds
+
+
+@pytest.mark.parametrize(("limits", "processes"), [
+    ({}, 64), ({"cpu.max": "max 100000\n"}, 64), ({"cpu.max": "250000 100000\n"}, 2),
+    ({"cpu.max": "50000 100000\n"}, 1),
+    ({"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, 64),
+    ({"cpu/cpu.cfs_quota_us": "300000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 3),
+    ({"memory.max": f"{5 * devices.WORKER_BYTES}\n"}, 5), ({"memory.max": "max\n"}, 64),
+    ({"memory/memory.limit_in_bytes": f"{4 * devices.WORKER_BYTES}\n"}, 4)])
+def test_no_more_workers_than_a_containers_quota_and_memory(limits, processes, tmp_path, monkeypatch):
+    monkeypatch.setattr(devices, "GROUP", tmp_path)  # what a container of 64 cores and a terabyte shows
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: range(64))
+    monkeypatch.setattr(os, "sysconf", {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 2**28}.get)
+    for name, text in limits.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert devices.workers_that_fit() == processes
+
+
 def test_a_script_needs_no_guard(home, tmp_path):
     (tmp_path / "script.py").write_text("""import addrnn
 print("begun")
@@ -223,6 +269,60 @@ def test_the_home_that_is_named_is_one_folder_wherever_the_program_goes(name, tm
 
 def test_the_command_itself_ends_with_status_2(command):
     refused(command(*ENDLESS, "--hidden", "0"), "--hidden")
+
+
+@pytest.mark.parametrize("module", ["tools.retrain --list --only chains", "tools.bench --help", "addrnn --version",
+                                    "addlab.certify --help"])
+def test_programs_run_without_docstrings(module, home):
+    done = subprocess.run([sys.executable, "-OO", "-m", *module.split()], capture_output=True, text=True, cwd=ROOT)
+    assert (done.returncode, done.stderr) == (0, "") and done.stdout
+
+
+def test_members_of_a_group_share_a_home_whatever_their_umask(home):
+    home.chmod(0o2775)
+    before = os.umask(0o022)
+    try:
+        addrnn.sweep([addrnn.Config(digit_len=2, batches=2, batch_size=2)])
+        files.keep("verdicts.json", {"verdict": "yes"}, "C1")
+        plots.save(plots.figure("A title")[0], "picture")
+    finally:
+        os.umask(before)
+    new = [path for path in home.rglob("*")]
+    assert {"verdicts.json", "verdicts.lock", "seed0.json", "picture.svg"} <= {path.name for path in new}
+    assert all(path.stat().st_mode & 0o020 for path in new), new
+
+
+def test_what_is_ones_own_stays_ones_own(home):
+    home.chmod(0o755)
+    before = os.umask(0o022)
+    try:
+        files.keep("verdicts.json", {"verdict": "yes"}, "C1")
+    finally:
+        os.umask(before)
+    assert not (home / "records" / "verdicts.json").stat().st_mode & 0o022
+
+
+def test_the_bar_is_seen_in_a_notebook_whose_shell_is_anothers():
+    """Colab's, Spyder's and VS Code's are Jupyter's under another name."""
+    notebook = v4.new_notebook(cells=[v4.new_code_cell(source) for source in (
+        "shell = get_ipython()\nshell.__class__ = type('Shell', (type(shell),), {})",
+        "import addrnn\nrun = addrnn.train(addrnn.Config(digit_len=2, batches=2))")])
+    texts = []
+
+    class Client(nbclient.NotebookClient):
+        def output(self, outs, msg, display_id, cell_index):
+            texts.append(msg["content"].get("data", {}).get("text/plain", ""))
+            return super().output(outs, msg, display_id, cell_index)
+
+    Client(notebook).execute()
+    assert texts[0].startswith("RNN 2 digits: ")
+
+
+def test_training_loads_no_compiler_of_torchs():
+    """torch._dynamo takes a second and 90 MB of every process, and draws nothing that we keep."""
+    code = "import sys, addrnn; addrnn.train(addrnn.Config(batches=2)); print('torch._dynamo' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert done.stdout == "False\n"
 
 
 # Ctrl-C, and modules that are no programs

@@ -1,6 +1,9 @@
 """Every state that a network reaches: the same bits however it is asked, the counts, the shortest that is wrong."""
 
+import dataclasses
 import itertools
+import json
+import re
 
 import numpy as np
 import pytest
@@ -14,7 +17,7 @@ from addlab.certify import ADDITION, Certificate, Network, Rounded, exhaust, fro
 from addlab.certify.__main__ import main
 from addlab.certify.machines import run
 from addlab.certify.walk import Walk, rounded
-from addlab.study import proofs, states
+from addlab.study import plots, proofs, states
 from addrnn import Adder, Config
 
 PROOFS = ROOT / "records" / "proofs"
@@ -92,7 +95,8 @@ def test_a_rounded_network_keeps_its_state_on_the_grid_after_every_column(tmp_pa
     coarse.save(tmp_path / "coarse.safetensors")
     again = Rounded.load(tmp_path / "coarse.safetensors")
     assert again.grid == 4 and again.add(123, 4567) == coarse.add(123, 4567)
-    assert Adder.load(tmp_path / "coarse.safetensors").add(5, 6) == model.add(5, 6)
+    with pytest.warns(UserWarning, match="on a grid"):
+        assert Adder.load(tmp_path / "coarse.safetensors").add(5, 6) == model.add(5, 6)
     model.save(tmp_path / "plain.safetensors")
     with pytest.raises(ValueError, match="without a grid"):
         Rounded.load(tmp_path / "plain.safetensors")
@@ -214,7 +218,8 @@ def test_the_command_says_closed_wrong_or_not_closed(capsys, tmp_path):
     network.save(tmp_path / "shaken.safetensors")
     Rounded(network, 1).save(tmp_path / "coarse.safetensors")
     with safetensors.safe_open(tmp_path / "coarse.safetensors", "pt") as file:
-        assert file.metadata() == {"grid": "1"}
+        told = {name: json.loads(text) for name, text in file.metadata().items()}
+    assert told == {"grid": 1, "config": dataclasses.asdict(network.config)}
     found = exhaust(Rounded(network, 1))
     for arguments in (["shaken.safetensors", "--grid", "1"], ["coarse.safetensors"]):
         assert main(["exhaust", str(tmp_path / arguments[0]), *arguments[1:]]) == 1
@@ -232,8 +237,11 @@ def test_the_command_says_closed_wrong_or_not_closed(capsys, tmp_path):
 def test_the_picture_shows_two_clouds_that_the_carry_tells_apart():
     adder = Rounded(Certificate.load(PROOFS / "rnn_1layer_seed0").network(), 1)
     figure = states.states_figure(adder, "a proved adder")
-    ax = figure.axes[0]
-    no_carry, carry = (line.get_xydata()[::3] for line in ax.lines[:2])  # a dot is a line from a point to itself
-    start = ax.lines[2].get_xydata()
+    lines = figure.axes[0].lines
+    no_carry, carry, start = (  # a dot is a line from a point to itself
+        np.concatenate([line.get_xydata()[::3] for line in lines if line.get_color() == colour])
+        for colour in (plots.NO_CARRY, plots.CARRY, plots.INK))
     assert len(no_carry) + len(carry) + len(start) == exhaust(adder).states and len(start) == 1
     assert max(no_carry[:, 0]) < min(carry[:, 0]) or max(carry[:, 0]) < min(no_carry[:, 0])
+    dots = re.findall(r'M([\d.]+,[\d.]+)L\1(?=[M"])', plots.svg_bytes(figure).decode())
+    assert len(dots) == len(no_carry) + len(carry)  # none is simplified away

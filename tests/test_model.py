@@ -66,6 +66,53 @@ def test_add_says_what_forward_says_with_one_leading_position(trained):
     assert trained.add(a, b) == int("".join(map(str, digits[::-1])))
 
 
+WHOLE = [np.int8, np.uint8, np.int16, np.uint16, np.int32, np.uint32, np.int64, np.uint64, ">i4", np.float32, object]
+STRIDES = {"turned": lambda a: a[:, ::-1], "every other": lambda a: a[:, ::2], "by columns": np.asfortranarray,
+           "one row": lambda a: np.broadcast_to(a[:1], (3, a.shape[1])), "a list": np.ndarray.tolist}
+
+
+class Own(addrnn.Adder):
+    """An adder that the engine does not serve."""
+
+    def forward(self, num1, num2, noise=None):
+        return super().forward(num1, num2, noise)
+
+
+@pytest.mark.parametrize("kind", [addrnn.Adder, Own])
+def test_forward_and_predict_take_whole_numbers_of_any_type_and_stride(kind, recwarn):
+    model, digits = kind(SMALL), np.arange(24).reshape(3, 8) % 10
+    fixed = digits.copy()
+    fixed.flags.writeable = False
+    given = [digits.astype(t) for t in WHOLE] + [take(digits) for take in STRIDES.values()] + [fixed]
+    given += [torch.tensor(digits).to(t) for t in (torch.uint8, torch.int8, torch.int16, torch.int32, torch.float64)]
+    for numbers in given:
+        plain = np.asarray(numbers).astype(np.int64)
+        said = model(plain, plain).argmax(2).numpy()
+        assert (model(numbers, numbers).argmax(2).numpy() == said).all()
+        assert (model.predict(numbers, numbers) == said).all()
+    assert not [str(warning.message) for warning in recwarn.list]
+
+
+@pytest.mark.parametrize("kind", [addrnn.Adder, Own])
+@pytest.mark.parametrize("numbers", [np.array([[3.7, 0]]), torch.tensor([[3.7, 0]]), [[3.7, 0]], np.array([[np.nan]])])
+def test_what_is_no_whole_number_is_refused_not_cut(kind, numbers, recwarn):
+    for call in (kind(SMALL).predict, kind(SMALL)):
+        with pytest.raises(ValueError, match=r"^digits: got [^\n]+, allowed (are whole numbers|is 0 to 9)[^\n]*$"):
+            call(numbers, numbers)
+    assert not recwarn.list
+
+
+@pytest.mark.parametrize("kind", [addrnn.Adder, Own])
+def test_another_default_type_of_torchs_changes_no_run(kind):
+    config = dataclasses.replace(SMALL, batches=3, noise=0.5)
+    loss = addrnn.train(config, model=kind(config)).loss
+    try:
+        torch.set_default_dtype(torch.float64)
+        assert addrnn.train(config, model=kind(config)).loss == loss
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
 def test_add_takes_a_million_digits(trained):
     assert isinstance(trained.add("1" * 1_000_000, "2" * 999_999), int)
 

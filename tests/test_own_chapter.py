@@ -1,4 +1,7 @@
-"""A reader's own notebook: a page and a PDF of its own, records kept apart, what is no chapter said in one line."""
+"""A reader's own notebook: a page and a PDF of its own, records kept apart, what is no chapter said in one line.
+
+And what JupyterLab saves.
+"""
 
 import base64
 import io
@@ -12,10 +15,13 @@ from pathlib import Path
 import nbformat
 import pypdf
 import pytest
+from jupyter_server.services.contents.filemanager import FileContentsManager
 from nbformat import v4
 from PIL import Image
+from traitlets.config import Config
 
 from tools import report
+from tools.chapter import Chapter
 
 ROOT = Path(report.__file__).parents[1]
 
@@ -50,15 +56,15 @@ def copy(tmp_path):
     return tmp_path
 
 
-def run(copy, *command):
-    """A finished program in the copy, with no ADDRNN_HOME."""
+def run(copy, *command, **more):
+    """A finished program in the copy, with no ADDRNN_HOME but what is in `more`."""
     env = {name: value for name, value in os.environ.items() if name not in ("ADDRNN_HOME", "MAKEFLAGS", "BOOK")}
     return subprocess.run(command, cwd=copy, capture_output=True, text=True, timeout=300,
-                          env=env | {"PYTHONPATH": str(ROOT)})
+                          env=env | {"PYTHONPATH": str(ROOT)} | more)
 
 
-def make_report(copy, book=None):
-    return run(copy, sys.executable, "-m", "tools.report", *([book] if book else []))
+def make_report(copy, book=None, **more):
+    return run(copy, sys.executable, "-m", "tools.report", *([book] if book else []), **more)
 
 
 def made_under(folder):
@@ -129,3 +135,36 @@ def test_a_chapter_of_a_readers_own_keeps_its_records_apart_in_the_whole_report(
     assert make_report(copy).returncode == 1
     assert (copy / "notebooks/home").read_text() == str(copy / "lab")
     assert (copy / "notebooks/root").read_text() == str(copy)
+    assert make_report(copy, "notebooks/08_ours.ipynb", ADDRNN_HOME="kept").returncode == 1
+    assert (copy / "notebooks/root").read_text() == str(copy / "kept")
+
+
+def test_cells_that_show_nothing_have_no_fold_of_their_own(tmp_path):
+    cells = [v4.new_markdown_cell("# A\n\nB."), v4.new_code_cell("import this"), v4.new_code_cell("x = 1"),
+             v4.new_code_cell("x", outputs=[v4.new_output("stream", text="1")]), v4.new_code_cell("  "),
+             v4.new_code_cell("y = 2"), v4.new_markdown_cell("C."), v4.new_code_cell("def shown(): ...")]
+    cells[2].metadata, cells[-1].metadata = {"tags": ["parameters"]}, {"tags": ["shown"]}
+    nbformat.write(v4.new_notebook(cells=cells), tmp_path / "a.ipynb")
+    parts = re.findall(r"::: \{\.(\w+).*?\}\n``` python\n(.*?)\n```", Chapter(tmp_path / "a.ipynb", 1, tmp_path).text,
+                       re.DOTALL)
+    assert parts == [("code", "import this\n\nx = 1"), ("code", "x"), ("code", "y = 2"), ("shown", "def shown(): ...")]
+
+
+def test_a_chapter_that_was_run_and_saved_in_jupyterlab_is_what_git_has(tmp_path):
+    hook = re.search(r"--ContentsManager\.pre_save_hook=(\S+)", (ROOT / "Makefile").read_text())[1]
+    manager = FileContentsManager(root_dir=str(tmp_path), config=Config({"ContentsManager": {"pre_save_hook": hook}}))
+    chapter = next(iter(sorted((ROOT / "notebooks").glob("*.ipynb"))))
+    (tmp_path / "notebooks").mkdir()
+    for name in (chapter.name, "mine.ipynb"):
+        (tmp_path / "notebooks" / name).write_bytes(chapter.read_bytes())
+        model = manager.get(f"notebooks/{name}")
+        content = model["content"]
+        language = {"version": "3.99", "codemirror_mode": {"name": "ipython", "version": 3}}
+        content["metadata"]["language_info"] |= language
+        code = [cell for cell in content["cells"] if cell["cell_type"] == "code"]
+        code[1]["outputs"].insert(0, {"output_type": "display_data", "data": {}, "metadata": {}})  # a bar that is done
+        code[2]["metadata"]["execution"] = {"iopub.status.busy": "2020-01-01T00:00:00Z"}
+        code[3]["execution_count"] = 99
+        manager.save(model, f"notebooks/{name}")
+    assert (tmp_path / "notebooks" / chapter.name).read_bytes() == chapter.read_bytes()
+    assert "3.99" in (tmp_path / "notebooks/mine.ipynb").read_text()  # a reader's own is left alone

@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from addlab.study import plots
+from addlab.study import plots, svg
 from addrnn import Config
 
 DRAW = """
@@ -113,7 +113,7 @@ def test_numbers_of_a_figure_end_at_a_hundredth_and_its_references_lead_somewher
 
 def test_a_figure_shows_its_caption_and_hands_down_what_a_page_needs(home, monkeypatch):
     shown = []
-    monkeypatch.setattr(plots, "display", lambda data, metadata, raw=False: shown.append((data, metadata)))
+    monkeypatch.setattr(svg, "display", lambda data, metadata, raw=False: shown.append((data, metadata)))
     plots.save(plots.figure("A finding")[0], "test", "Each dot is a *seed*.")._ipython_display_()
     (picture, about), (caption, of) = shown
     assert picture["image/svg+xml"].encode() == (home / "figures" / "test.svg").read_bytes()
@@ -143,7 +143,7 @@ def test_a_figure_on_disk_is_rewritten_only_when_it_changes(home):
 def test_a_folder_that_cannot_be_written_is_one_clear_line(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("ADDRNN_HOME", str(tmp_path / "file"))
-    with pytest.raises(OSError, match=r"figures: got .*file.*allowed is a folder that can be written") as refusal:
+    with pytest.raises(ValueError, match=r"^figures: got .*file.*allowed is what can be written$") as refusal:
         plots.save(plots.figure("x")[0], "test")
     assert "\n" not in str(refusal.value)
 

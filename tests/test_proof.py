@@ -429,7 +429,7 @@ def test_rounding_errors_grow_with_the_outputs_that_a_box_allows():
 
     def lead(height):
         box = [arb(0)] * 3 + [arb(0, height)]
-        leads = checker.prove(checker.Network("GRU", 1, 1, 1), machine, tensors, [[box]])
+        leads = checker.prove(checker.Sizes("GRU", 1, 1, 1), machine, tensors, [[box]])
         return min(map(checker.lower_end, leads))
 
     assert lead(1.0) > 0.99
@@ -443,7 +443,7 @@ def test_forged_boxes_of_a_gru_are_judged_by_what_they_hold():
     certificate = certify.Certificate.load(PROOFS / "gru_1layer_seed0")
     claim, machine = certificate.claim, checker.Machine(**certificate.claim["machine"])
     tensors, rows = checker.read_weights(certificate.weights), 3 * claim["hidden"]
-    sizes = checker.Network(*(claim[key] for key in ("cell", "layers", "hidden", "embedding")))
+    sizes = checker.Sizes(*(claim[key] for key in ("cell", "layers", "hidden", "embedding")))
     honest = certificate.margin
     for entry in (rows, rows + 1, rows + 7):
         boxes_of = [[checker.read_box(box) for box in layers] for layers in claim["invariant"]]
@@ -463,7 +463,7 @@ def test_a_lead_that_is_no_number_is_no_lead(monkeypatch, by_hand):
     cases = checker.cases_of(machine)
     below = checker.arb_mat(2, len(cases))
     with pytest.raises(checker.Rejected, match="does not beat"):
-        checker.prove_outputs(checker.Network("RNN", 1, 2, 1), machine, cases,
+        checker.prove_outputs(checker.Sizes("RNN", 1, 2, 1), machine, cases,
                               checker.read_weights(by_hand.weights), below, arb(2))
 
 

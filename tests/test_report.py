@@ -405,6 +405,21 @@ def test_pdf_has_contents_chapters_and_every_figure(folder):
             assert f"Figure {number}.{i}" in text, (path.stem, i)
 
 
+def test_each_chapter_of_the_pdf_begins_on_its_own_page_and_the_article_is_the_first(folder):
+    pdf = pypdf.PdfReader(folder / "addrnn.pdf")
+    chapters = [entry for entry in pdf.outline if not isinstance(entry, list)]
+    pages = [pdf.get_destination_page_number(entry) for entry in chapters]
+    assert chapters[0].title == "Do recurrent networks really add?" and pages[0] == 0
+    assert pages == sorted(set(pages))
+    for entry, page in zip(chapters, pages, strict=True):
+        text = re.sub(r"\s+", " ", pdf.pages[page].extract_text()).strip()
+        assert text.startswith(entry.title), entry.title
+
+
+def test_pdf_is_read_in_an_evening(real):
+    assert len(pypdf.PdfReader(real / "addrnn.pdf").pages) <= 25
+
+
 def test_pdf_is_the_same_each_time_and_bears_no_date(sample):
     before = (sample / "report/addrnn.pdf").read_bytes()
     report.build(good(sample), sample / "again")

@@ -2,7 +2,9 @@
 
 import concurrent.futures
 import contextlib
+import copy
 import dataclasses
+import functools
 import hashlib
 import json
 import os
@@ -21,7 +23,7 @@ from conftest import ROOT
 
 import addrnn
 from addlab import workers
-from addlab.devices import cores
+from addlab.devices import Draws, cores
 from addlab.records import Store, record_of, seal_of, tensor_bytes
 
 TINY = addrnn.Config(digit_len=3, layers=1, batches=30, eval_every=10, batch_size=20, test_batch_size=20, hidden=8,
@@ -65,6 +67,47 @@ def test_a_record_gives_back_its_run(store):
     store.write(run)
     assert same(store.read(TINY), run) and store.read(TINY).seconds == run.seconds
     assert sorted(p.name for p in store.path(TINY).parent.iterdir()) == ["seed0.json", "seed0.safetensors"]
+
+
+@pytest.mark.parametrize("between", [lambda same: same, copy.deepcopy, lambda same: pickle.loads(pickle.dumps(same))])
+def test_batches_that_are_drawn_ahead_are_the_same(between):
+    given = []
+    for ahead in (False, True):
+        draws = Draws(functools.partial(addrnn.sample, 5, 4), addrnn.streams(3)[1], ahead)
+        given.append([])
+        for batch in range(6):
+            if batch == 3:
+                draws = between(draws)
+            given[-1].append([*(digits.tolist() for digits in draws()), draws.rng.bit_generator.state])
+    assert given[0] == given[1]
+
+
+def test_a_run_that_draws_ahead_and_is_resumed_is_the_same_run(store):
+    for batches in (7, TINY.batches):
+        training = addrnn.Training(TINY)
+        training.draw.ahead = True  # as on a GPU
+        store.load_checkpoint(training)
+        while len(training.run.loss) < batches:
+            training.step()
+        store.save_checkpoint(training)
+    assert same(training.run, addrnn.train(TINY))
+
+
+def test_all_records_are_one_table(home, store):
+    runs = addrnn.sweep(SEVERAL)
+    other = dataclasses.replace(TINY, seed=7)
+    store.write(addrnn.train(other))
+    store.path(other).write_text(store.path(other).read_text().replace('"seed": 7', '"seed": 8'))
+    shipped = len(list((ROOT / "records" / "runs").glob("*/seed*.json")))
+    with pytest.warns(UserWarning, match=r"^record [^\n]*seed7.json is not believed, it was damaged or edited[^\n]*$"):
+        rows = addrnn.records()
+    own = [row for row in rows if row["batch_size"] == TINY.batch_size]
+    assert len(rows) == shipped + 3 and len(own) == 3
+    for row, run in zip(own, runs, strict=True):
+        facts = record_of(run)
+        assert row == facts.pop("config") | {name: value for name, value in facts.items() if name != "format"}
+    noisy = next(row for row in rows if row["noise"] == 0 and row["digit_len"] == 10)  # a field younger than its record
+    assert noisy["loss"] and noisy["device"] == "cpu"
 
 
 def test_weights_are_shipped_only_where_they_are_kept(store):

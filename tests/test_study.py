@@ -9,6 +9,7 @@ import torch
 import addrnn
 from addlab import engine
 from addlab.study import carries, dissect, start, views
+from addlab.study.studies import recall
 from addrnn import Adder, Config, Run, carry_add, sample
 from tests.test_carries import handmade
 
@@ -113,13 +114,6 @@ def test_shares_are_spanned_by_whole_per_cent():
     assert [views.span(shares) for shares in ([0.726, 0.95], [1.0], [])] == ["72 % to 95 %", "100 %", "-"]
 
 
-def test_a_lead_of_zeros_is_the_lead_that_is_tested():
-    run = Run(Config(digit_len=5), model=Scripted())
-    assert views.led_by(run, 0, 0) == start.tested(run)["0 + 0 in front"] == 1.0
-    adder = Run(Config(digit_len=5), model=handmade())
-    assert [views.led_by(adder, digit, 9 - digit, 50) for digit in range(10)] == [1.0] * 10
-
-
 # Finished models
 
 def test_a_model_that_saw_its_batches_once_shows_no_gap_and_one_that_learned_them_does():
@@ -138,31 +132,22 @@ def test_a_model_that_saw_its_batches_once_shows_no_gap_and_one_that_learned_the
     assert gap > 4 * error
 
 
-def test_a_model_without_memory_adds_only_what_needs_none():
-    run = Run(Config(digit_len=30, layers=1), model=handmade())
-    assert dissect.without_memory(run, []) == 1.0
-    assert dissect.without_memory(run, [0]) < 0.01
-    assert dissect.without_memory(run, []) == 1.0  # the run's own model is left as it was
-
-
-def test_weights_that_stay_have_not_moved():
+def test_large_weights_saturate_units():
     run = Run(TINY, model=Adder(TINY))
-    assert dissect.moved(run) == 0
     with torch.no_grad():
         for p in run.model.rnn.parameters():
-            p *= 3
-    assert dissect.moved(run) == pytest.approx(2)
-    assert dissect.saturated(run) > dissect.saturated(Run(TINY, model=Adder(TINY)))
+            p *= 30
+    assert dissect.saturated(run) > 0.5 > 0.1 > dissect.saturated(Run(TINY, model=Adder(TINY)))
+
+
+def test_what_was_replayed_at_5000_digits_is_read_by_depth_and_seed(home):
+    name = dissect.name_of(9, 7)
+    assert dissect.replayed([9], [7, 8]) == {}
+    recall("overfitting", name, lambda: [1e-6, 2e-6])
+    assert dissect.replayed([9], [7, 8]) == {(5000, 9, 7): (1e-6, 2e-6)}
 
 
 # Carries
-
-def test_an_exact_adder_survives_and_a_fading_one_does_not(home):
-    assert carries.survived(handmade(), 5, 100) == 100
-    model = handmade(4.0)
-    k = next(k for k in range(1, 100) if model.add(10**k - 1, 1) != 10**k)
-    assert carries.survived(model, 5, 100) in (k - 1, k)
-
 
 def test_the_walk_gives_the_states_and_digits_of_the_whole_pass():
     for cell in ("RNN", "LSTM", "GRU"):
@@ -181,17 +166,3 @@ def test_a_probe_reads_the_carry_of_an_exact_adder_and_the_layer_that_keeps_it_t
     assert carries.reads(model, carries.probe(model), "mixed") == 1.0
     assert carries.exchange(model, 0) == 1.0
     assert carries.layers_of(model)[0]["exchange"] == 1.0
-
-
-def test_fixed_points_of_a_known_map_are_found_and_told_stable_from_not():
-    x = np.linspace(-1.5, 1.5, 5000)
-    points = carries.fixed_points(x, 0.3 * (x - x**3))[1]
-    assert [round(at, 1) for at, _ in points] == [-1.0, 0.0, 1.0]
-    assert [bool(stable) for _, stable in points] == [True, False, True]
-
-
-def test_a_length_is_read_off_the_first_test_that_reaches_it(home):
-    lengths, shares = carries.right_up_to(handmade(), ["carry"], [(2, 50), (1, 400)])
-    assert lengths[-1] == 400 and (shares == 1).all()
-    _, shares = carries.right_up_to(handmade(4.0), ["carry"], [(2, 50), (1, 400)])
-    assert shares[0] == 1 and shares[-1] == 0

@@ -9,6 +9,7 @@ import functools
 import io
 import json
 import math
+import struct
 from fractions import Fraction
 from itertools import pairwise
 from statistics import median
@@ -27,7 +28,7 @@ NEVER = math.inf
 
 @functools.cache
 def records():
-    """{settings, seed: the longest record}."""
+    """{settings, seed: the longest record}; of equals that of a CPU."""
     found = {}
     for path in (ROOT / "records" / "runs").glob("*/*.json"):
         record = json.loads(path.read_bytes())
@@ -35,6 +36,14 @@ def records():
         key = tuple(config[name] for name in DEFAULT), config["seed"]
         if key not in found or len(found[key]["loss"]) < len(record["loss"]):
             found[key] = record
+    for path in (ROOT / "records" / "gpu").glob("*.json"):
+        shelf = json.loads(path.read_bytes())
+        for record in shelf["runs"]:
+            config = DEFAULT | shelf["config"] | {"layers": record["layers"]}
+            key = tuple(config[name] for name in DEFAULT), record["seed"]
+            single = [struct.unpack("f", struct.pack("f", x))[0] for x in record["loss"]]
+            if key not in found or len(found[key]["loss"]) < len(single):
+                found[key] = record | {"loss": single, "device": shelf["device"]}
     return found
 
 
@@ -63,14 +72,19 @@ def exact(losses):
     return [Fraction(loss) for loss in losses]
 
 
-def sums(record, within=NEVER):
+def sums(record, within=NEVER, least=1980):
     """The batch by which 1980 of the last 2000 sums are right."""
-    return crossing(counts(record), lambda right: right >= 1980, within)
+    return crossing(counts(record), lambda right: right >= least, within)
 
 
-def loss(record, within=NEVER):
+def loss(record, within=NEVER, level=Fraction(1, 10)):
     """The batch by which the last ten losses are below 0.1 in the mean."""
-    return crossing(exact(tuple(record["loss"])), lambda total: total < 1, within)
+    return crossing(exact(tuple(record["loss"])), lambda total: total < 10 * level, within)
+
+
+def ratio(times, a, b):
+    """The median over seeds of how many times the batches of b a takes."""
+    return median(times[a][seed] / times[b][seed] for seed in times[a])
 
 
 def together(groups, of):

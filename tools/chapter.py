@@ -65,15 +65,15 @@ class Chapter:
         self.lifted += outputs if "landing" in tags else []
         if "shown" in tags:
             return [*self.fold(), f"::: {{.shown}}\n{fence(cell.source, 'python')}\n:::", *outputs]
-        if "parameters" in tags:
-            return [*self.fold(), folded([cell.source], "Parameters"), *outputs]
         self.folded += [cell.source] if cell.source.strip() else []
+        if "parameters" in tags:
+            return [*self.fold("Setup and parameters"), *outputs]
         return [*self.fold(), *outputs] if outputs else []
 
-    def fold(self):
+    def fold(self, label="Code"):
         """The sources since the last output, which share one fold: what shows nothing has none of its own."""
         sources, self.folded = self.folded, []
-        return [folded(sources, "Code")] if sources else []
+        return [folded(sources, label)] if sources else []
 
     def output(self, output):
         """An output in its richest form. What is alive on a page is a picture in the PDF."""
@@ -118,7 +118,7 @@ class Chapter:
         content = data.encode() if "svg" in kind else base64.b64decode(data)
         file = self.file(f"drawn-{self.stem}-{number}", kind, content)
         alt = f"Figure {number} of {self.title}" if text.startswith("<") or not text else text
-        about = f'#figure-{number} alt="{escape(" ".join(alt.split()))}" share="{min(92, 100 * wide(file) // PAGE)}"'
+        about = f'#figure-{number} alt="{escape(" ".join(alt.split()))}" share="{min(76, 100 * wide(file) // PAGE)}"'
         return f"![**Figure {number}.**](<{file}>){{{about}}}"
 
     def file(self, name, kind, data):
@@ -149,7 +149,7 @@ def from_html(html):
 
 def folded(sources, label):
     """Code that a page folds away and the PDF leaves out."""
-    return f"::: {{.code label={label}}}\n{fence((2 * chr(10)).join(sources), 'python')}\n:::"
+    return f"::: {{.code label=\"{label}\"}}\n{fence((2 * chr(10)).join(sources), 'python')}\n:::"
 
 
 def plain_output(output):

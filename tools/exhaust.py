@@ -12,27 +12,21 @@ if __name__ == "__main__":
 # isort: split
 import json
 import multiprocessing
-import os
 import sys
 from pathlib import Path
 
 import torch
 
 import addrnn
-from addlab import files
 from addlab.command import fail, one_line_errors
+from addlab.devices import workers_that_fit
+from addlab.study import studies
 from addlab.study.short import shapes
 from addlab.study.short import short_sums as searched
 from addlab.study.states import exhausted, recorded
 
 RECORDS = Path(addrnn.__file__).resolve().parent / "records"
 FOLDER = RECORDS / "studies"
-
-
-def keep(name, rows):
-    """Write a study, a row on a line."""
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    files.write_whole(FOLDER / f"{name}.json", ("[" + ",\n ".join(map(json.dumps, rows)) + "]\n").encode())
 
 
 # Short sums
@@ -43,15 +37,15 @@ DIGITS = 3, 4  # four take three minutes of a core for each model
 
 def short_sums():
     """What all sums of up to three digits come to, then of four, for twenty seeds of the original's settings."""
-    rows = json.loads((FOLDER / "short_sums.json").read_text()) if (FOLDER / "short_sums.json").exists() else []
+    rows = studies.rows(FOLDER / "short_sums.json")
     missing = [(model, digits) for digits in DIGITS for model in MODELS
                if not any((row["model"], row["digits"]) == (model, digits) for row in rows)]
-    many = min(os.cpu_count(), len(missing) or 1)
+    many = min(workers_that_fit(), len(missing) or 1)
     with multiprocessing.get_context("spawn").Pool(many, torch.set_num_threads, [1]) as pool:
         for row in pool.imap_unordered(short, missing):
             print(json.dumps(row)[:300], flush=True)
             rows = sorted([*rows, row], key=lambda row: (row["digits"], MODELS.index(row["model"])))
-            keep("short_sums", rows)
+            studies.write_rows(FOLDER / "short_sums.json", rows)
 
 
 def short(job):
@@ -76,7 +70,7 @@ def states():
         if (network, grid) not in rows:
             rows[network, grid] = exhausted(network, grid)
             print(json.dumps(rows[network, grid]), flush=True)
-            keep("states", list(rows.values()))
+            studies.write_rows(FOLDER / "states.json", list(rows.values()))
         return rows[network, grid]
 
     proofs = {path.stem for path in (RECORDS / "proofs").glob("*.safetensors")}

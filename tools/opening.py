@@ -8,7 +8,8 @@ from pathlib import Path
 
 from addlab import article
 from addlab.article import pictures
-from addlab.study import claims, noise, views
+from addlab.article.words import words
+from addlab.study import claims, views
 from tools.chapter import fence
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -16,7 +17,7 @@ COVERS = ("06_fading", "07_boxes")  # the figures that the report opens with
 
 
 def opening(chapters):
-    """(first page as Markdown, headline, covers): what notebooks lift up, the claims, the chapters."""
+    """(first page as Markdown, headline): what notebooks lift up, the claims, the chapters."""
     figures = {name: figure for chapter in chapters for name, figure in chapter.figures.items()}
     covers = [figures[name] for name in COVERS if name in figures]
     stems = {chapter.stem for chapter in chapters}
@@ -31,10 +32,10 @@ def opening(chapters):
     template = re.sub(r"\[([^\]]+)\]\((\w+)\.ipynb\)",  # a report of some chapters links to these alone
                       lambda link: link[0] if link[2] in stems else link[1], template)
     text = string.Template(template).substitute(
-        pieces, programs=raw(article.style() + programs), runs=views.recorded_runs(), noise=noise.finding(),
+        pieces, **words(), programs=raw(article.style() + programs), runs=views.recorded_runs(),
         date=date_of_records(), claims=claims_table(chapters), covers="\n\n".join(covers),
         chapters="\n".join(f"{c.number}. [{c.title}]({c.stem}.ipynb) {c.opening}" for c in chapters))
-    return text, headline, covers
+    return text, headline
 
 
 def raw(html):

@@ -19,11 +19,12 @@ import typst
 from PIL import Image
 
 from addlab.files import write_whole
-from tools.chapter import MARKDOWN, Chapter
+from tools.chapter import MARKDOWN, Chapter, fence
 from tools.figures import Sheet
 
 ROOT = Path(__file__).resolve().parents[1]
 TEMPLATE = ROOT / "tools" / "template"
+WIDTHS = 80, 74, 68, 63, 58  # of a figure in the PDF, in per cent of the text's
 
 
 def pandoc(text, form, folder, template, alone="", **metadata):
@@ -44,20 +45,22 @@ def build(notebooks, out):
     The PDF is made by PDF/UA-1: tagged, a text for each picture and formula, no glyph missing; raises TypstError where
     it is not. Verdicts come from records/verdicts.json.
     """
+    from addlab.article import pictures
     from tools.opening import opening  # it measures, for which it imports all of addlab.study
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         chapters = [Chapter(path, number, folder) for number, path in enumerate(notebooks, 1)]
-        first, headline, covers = opening(chapters)
+        first, headline = opening(chapters)
         title = plain(re.search("^# (.+?) {", first)[1])
         files = {"index.html": page(first, chapters, None, folder, title, plain(headline))}
         for chapter in chapters:
             files[f"{chapter.stem}.html"] = page(chapter.text, chapters, chapter, folder, plain(chapter.title),
                                                  plain(chapter.opening))
-        whole = "\n\n".join([first, *(chapter.text for chapter in chapters)])
-        files["addrnn.pdf"] = pdf(whole, folder, title, ignore_system_fonts=True)
-        preview = f"{headline}\n\n{covers[0] if covers else ''}"
+        parts = [fitted(first, "index", folder), *(fitted(chapter.text, chapter.stem, folder) for chapter in chapters)]
+        files["addrnn.pdf"] = pdf("\n\n".join(parts), folder, title, ignore_system_fonts=True)
+        (folder / "preview.svg").write_text(pictures.preview(), "utf-8")
+        preview = f'{headline}\n\n![](preview.svg){{alt="Ten parabolas, a digit each: the adder of two units"}}'
         picture = Image.open(io.BytesIO(compiled(preview, folder, "preview.typ", pagetitle=title, format="png", ppi=72,
                                                  ignore_system_fonts=True)))
         small = io.BytesIO()  # few colours: a third of the bytes
@@ -129,6 +132,16 @@ def illustrated(html, folder):
 def plain(text):
     """Markdown without its marks, on one line."""
     return " ".join(pypandoc.convert_text(text, "plain", MARKDOWN, extra_args=["--wrap=none"]).split())
+
+
+def fitted(text, stem, folder):
+    """A chapter's Markdown, its figures in the PDF as wide as they can be in the fewest pages that it can take."""
+    source = folder / f"{stem}.typ"
+    source.write_text(pandoc(text, "typst", folder, "report.typ", alone=stem), "utf-8")
+    pages = {width: int(typst.query(source, "<pages>", field="value", one=True, root="/", ignore_system_fonts=True,
+                                    sys_inputs={"width": str(width)})) for width in WIDTHS}
+    width = max(WIDTHS, key=lambda width: (-pages[width], width))
+    return f"{fence(f'#set image(width: {width}%)', '{=typst}')}\n\n{text}"
 
 
 def compiled(text, folder, template, alone="", pagetitle="", **options):

@@ -35,6 +35,7 @@ from addlab.certify import (
 )
 from addlab.certify.training import is_finite
 from addlab.command import fail, one_line_errors
+from addlab.study import studies
 
 PROOFS = files.CHECKOUT / "records" / "proofs"
 STUDIES = files.CHECKOUT / "records" / "studies"
@@ -45,11 +46,11 @@ STUDIES = files.CHECKOUT / "records" / "studies"
 def study(name, settings, make):
     """Do what is not in records/studies/NAME.json yet: make(**setting) -> a list of results, a dict each."""
     path = STUDIES / f"{name}.json"
-    done = json.loads(path.read_text()) if path.exists() else []
+    done = studies.rows(path)
     for setting in settings:
         if not any(setting.items() <= found.items() for found in done):
             done += [setting | found for found in make(**setting)]
-            files.write_whole(path, ("[" + ",\n ".join(map(json.dumps, done)) + "]\n").encode())
+            studies.write_rows(path, done)
             print(done[-1], flush=True)
 
 
@@ -156,7 +157,7 @@ VARIANTS = {
     "no curriculum": dict(curriculum=False),
     "no hard predecessors": dict(hard=False),
 }
-STARTS, AT_ONCE = 64, 32
+RANDOM_STARTS, AT_ONCE = 64, 32
 
 
 def starts():
@@ -165,11 +166,11 @@ def starts():
 
 
 def run_starts(variant):
-    models = [Network(ADDITION, hidden=2, embedding=1, seed=seed) for seed in range(STARTS)]
+    models = [Network(ADDITION, hidden=2, embedding=1, seed=seed) for seed in range(RANDOM_STARTS)]
     begin = time.process_time()
-    for first in range(0, STARTS, AT_ONCE):
+    for first in range(0, RANDOM_STARTS, AT_ONCE):
         train_starts(models[first : first + AT_ONCE], **VARIANTS[variant])
-    seconds = round((time.process_time() - begin) / STARTS, 1)
+    seconds = round((time.process_time() - begin) / RANDOM_STARTS, 1)
     found = [certify(model) if is_finite(model) else None for model in models]
     best = max((c for c in found if c), key=lambda c: c.margin, default=None)
     if best and "parameters" in variant:
@@ -238,16 +239,16 @@ PARTS = [starts, adders, data_then_boxes, other_machines, machines, bits]
 
 
 def main(wanted):
-    studies = {part.__name__: part for part in PARTS}
+    parts = {part.__name__: part for part in PARTS}
     for name in wanted:
-        if name not in studies:
-            fail("proofs", f"got {name!r}, allowed are {', '.join(studies)}")
+        if name not in parts:
+            fail("proofs", f"got {name!r}, allowed are {', '.join(parts)}")
     torch.set_num_threads(1)
     with one_line_errors("proofs"):
         for folder in (PROOFS, STUDIES):
             folder.mkdir(parents=True, exist_ok=True)
-        for name in wanted or studies:
-            studies[name]()
+        for name in wanted or parts:
+            parts[name]()
 
 
 if __name__ == "__main__":

@@ -25,10 +25,11 @@ import typst
 from ipykernel.kernelspec import write_kernel_spec
 from papermill.exceptions import PapermillExecutionError
 
-from addlab.files import write_whole
+from addlab.files import home, write_whole
 from addlab.inputs import Refusal, shown
 from tools.chapter import Chapter
 from tools.pages import build, build_alone
+from tools.tidy import is_chapter, tidy
 
 ROOT = Path(__file__).resolve().parents[1]
 NO_CHAPTER = re.compile(r"Untitled|.*-Copy\d*$")  # as JupyterLab calls what nobody has named
@@ -68,18 +69,18 @@ def home_of(path):
 
     A chapter of ours has a number, and what it draws is shipped; a reader's own goes where `make lab` puts it.
     """
-    return ROOT if re.match(r"\d\d_", path.name) else ROOT / "lab"
+    return ROOT if is_chapter(path.name) else ROOT / "lab"
 
 
-def refresh(path, out=None, home=None):
+def refresh(path, out=None, records=None):
     """Execute a notebook at its default parameters and write it to `out`, by default back.
 
-    home: where its records and figures go, unless ADDRNN_HOME says. Returns what went wrong as one line, or None. A
-    notebook that fails stays as it was.
+    records: the folder that its records and figures go to, unless ADDRNN_HOME says. Returns what went wrong as one
+    line, or None. A notebook that fails stays as it was.
     """
     out = out or path
-    if home:
-        os.environ["ADDRNN_HOME"] = str(home)
+    if records:
+        os.environ["ADDRNN_HOME"] = str(records)
     try:
         notebook = papermill.execute_notebook(path, None, kernel_name="python3", cwd=path.parent, progress_bar=False)
         data = (nbformat.writes(tidy(notebook)) + "\n").encode()
@@ -94,38 +95,12 @@ def refresh(path, out=None, home=None):
     return f"{path.name}: {problem}".splitlines()[0]
 
 
-def tidy(notebook):
-    """Leave in an executed notebook what is the same after each run: no times, no widgets, no progress bars."""
-    notebook.metadata = nbformat.from_dict({
-        "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
-        "language_info": {"name": "python", "file_extension": ".py", "mimetype": "text/x-python",
-                          "nbconvert_exporter": "python", "pygments_lexer": "ipython3"}})  # as nbconvert asks for
-    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    for cell in notebook.cells:
-        tags = cell.metadata.get("tags")
-        cell.metadata = nbformat.from_dict({"tags": tags} if tags else {})
-    for count, cell in enumerate(code, 1):
-        cell.execution_count = count
-        outputs, cell.outputs = cell.outputs, []
-        for output in outputs:
-            if output.output_type == "stream" and cell.outputs and cell.outputs[-1].get("name") == output.name:
-                cell.outputs[-1].text += output.text  # how a stream is cut is chance
-                continue
-            if output.output_type == "execute_result":
-                output.execution_count = count
-            alive = "data" in output and output.data.pop("application/vnd.jupyter.widget-view+json", None)
-            if alive and output.data.keys() <= {"text/plain"}:  # its text only names the widget
-                continue
-            if output.get("data") == {}:  # a bar that is done
-                continue
-            cell.outputs.append(output)
-    return notebook
-
-
 def main(arguments):
     """Run and rebuild all, or one notebook alone; leaves with status 1 and a line for each notebook that fails."""
     if len(arguments) > 1:
         raise Refusal(f"BOOK: got {len(arguments)} notebooks, allowed is one, or none for the whole report")
+    if os.environ.get("ADDRNN_HOME"):
+        os.environ["ADDRNN_HOME"] = str(home())  # a notebook runs in a folder of its own
     try:
         files = made_alone(checked(Path(arguments[0]))) if arguments else made(chapters())
     except typst.TypstError as error:

@@ -29,10 +29,12 @@ from addlab.inputs import Refusal
 from addlab.records import Store, record_of
 from addlab.study.experiments import EXPERIMENTS, keeps_weights
 
+SUMMARY = "Train the runs of the report that have no record, or train some recorded ones again and compare."
+
 
 def main(arguments=None):
     """The command line; exit status 1 for a difference or a failed run, 2 for bad options."""
-    parser = argparse.ArgumentParser(prog="retrain", description=__doc__.splitlines()[0], allow_abbrev=False)
+    parser = argparse.ArgumentParser(prog="retrain", description=SUMMARY, allow_abbrev=False)
     parser.error = functools.partial(fail, "retrain")
     parser.add_argument("--only", nargs="+", choices=EXPERIMENTS, default=list(EXPERIMENTS), metavar="NAME",
                         help=f"look at these experiments only: {' '.join(EXPERIMENTS)}")

@@ -5,13 +5,13 @@ import {ball, chart, curve, glide, rule, words} from "./plot.js";
 
 /** `share`: that of so many digits.
  * @typedef {{digits: number, share: number, batches: number[], middle: number}} Row */
-/** @typedef {{rows: Row[], parts: {digits: number, alone: number, whole: number, part: number}[], seeds: number,
+/** @typedef {{rows: Row[], parts: {digits: number, alone: number, whole: number}[], seeds: number,
  *             spread: [number, number]}} Data */
 
 const ROW = 26, HEAD = 34, AXIS = 40, LEFT = 104, RIGHT = 46;  // px
 /** The ways to group rows: by what, what their heads say, and what tells the rows of a group apart. */
 const WAYS = {
-  share: {head: n => `First digit’s share as among ${n} digits`, label: row => `${row.digits} digits`},
+  share: {head: n => `Share as among ${n} digits`, label: row => `${row.digits} digits`},
   digits: {head: n => `Numbers of ${n} digits`, label: row => `as among ${row.share}`}};
 
 /** @param {HTMLElement} root @param {Data} data */
@@ -29,13 +29,14 @@ export default function mount(root, {rows, parts, seeds, spread}) {
   const group = choice({label: "Group by", value: way, options: [["share", "share of the loss"], ["digits", "length"]],
     onchange: value => { way = value; plan = arranged(rows, way); motion.send(plan.places); judge(); }});
   const percent = value => `${Math.round(100 * value)} %`, times = value => `${value.toFixed(1)} times`;
+  const apart = value => `${times(value)} apart`;
   const rises = parts.map(({digits, alone, whole}) =>
     `with the share of ${digits} take ${times(alone)} as many batches, and ${digits} digits ${times(whole)}`);
   body.append(element("div", {class: "row"}, group.root), element("figure", {}, view.root), verdict,
     element("p", {class: "note"}, `A dot is one of ${seeds} seeds, the number the middle one’s batches until 99 % of `
       + "sums are right. Filled: the share that the length gives. Hollow: a share set by hand. "
-      + `100 digits ${rises.join("; ")}. So the share makes ${parts.map(({part}) => percent(part)).join(" and ")} of `
-      + `the wait, counted in factors; in single seeds it is ${percent(spread[0])} to ${percent(spread[1])}.`));
+      + `100 digits ${rises.join("; ")}. In single seeds the share alone makes ${percent(spread[0])} to `
+      + `${percent(spread[1])} of the wait, counted in factors.`));
   const say = announce(body);
 
   function draw(width) {
@@ -45,7 +46,7 @@ export default function mount(root, {rows, parts, seeds, spread}) {
       if (to > from) marks.push(svg("rect", {x: x(from), y: top + HEAD - 10, width: x(to) - x(from),
                                              height: ROW * count, fill: "var(--band)"}));
       marks.push(words(0, top + 15, head, "start", "var(--ink)", "600"));
-      if (count > 1) marks.push(words(width, top + 15, `${(to / from).toFixed(1)} times apart`, "end", "var(--ink)"));
+      if (count > 1) marks.push(words(width, top + 15, apart(to / from), "end", "var(--ink)"));
     }
     rows.forEach(({digits, share, batches, middle}, i) => {
       const y = at[i], own = digits === share;
@@ -53,7 +54,8 @@ export default function mount(root, {rows, parts, seeds, spread}) {
                  curve([[x(middle), y - 11], [x(middle), y + 11]], {stroke: "var(--no-carry)", "stroke-width": 3}));
       for (const value of batches) marks.push(
         own ? ball([x(value), y], "var(--ink)", 5.5)
-          : svg("circle", {cx: x(value), cy: y, r: 4.5, fill: "var(--paper)", stroke: "var(--ink)", "stroke-width": 2}));
+          : svg("circle", {cx: x(value), cy: y, r: 4.5, fill: "var(--paper)", stroke: "var(--ink)",
+                           "stroke-width": 2}));
       marks.push(words(x(Math.max(...batches)) + 11, y + 4.5, String(middle), "start", "var(--no-carry)", "600"));
     });
     for (const tick of [100, 200, 400, 800, 1600].filter(tick => tick > low && tick < high))
@@ -62,9 +64,9 @@ export default function mount(root, {rows, parts, seeds, spread}) {
   }
 
   function judge() {
-    const apart = Math.max(...plan.groups.map(({from, to}) => to / from)).toFixed(1);
+    const most = Math.max(...plan.groups.map(({from, to}) => to / from));
     const name = way === "share" ? "Same share, other length: " : "Same length, other share: ";
-    verdict.replaceChildren(element("strong", {}, name), `the middle seeds are up to ${apart} times apart.`);
+    verdict.replaceChildren(element("strong", {}, name), `the middle seeds are up to ${apart(most)}.`);
     say(verdict.textContent);
   }
 

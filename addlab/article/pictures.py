@@ -1,16 +1,20 @@
 """The pieces as still pictures, for where no script runs: HTML with small SVGs in the colours of the style sheet."""
 
+import re
 from html import escape
 
 import numpy as np
 
-from addlab.article import pieces
+from addlab import article
+from addlab.article import data, pieces
+from addlab.article.words import beaten
 from addlab.study import carries, proofs
 from addlab.study.experiments import configs, recorded
 from addlab.study.start import with_lead
 
 PAINT = "var(--no-carry)", "var(--carry)"
-NINES = 60
+PAINT_OF = "ink", "wrong"  # of a digit that is right, and of one that is not
+NINES, SHOWN = 60, 300  # columns, batches
 WIDTH = 330  # of a panel, in px: two side by side, or one below the other on a phone
 
 
@@ -27,12 +31,58 @@ def panel(title, height, marks):
 
 
 def words(x, y, text, anchor="middle", fill="var(--faint)"):
-    return f'<text x="{x:.4g}" y="{y:.4g}" text-anchor="{anchor}" style="fill:{fill}">{escape(str(text))}</text>'
+    ink = "var(--carry-ink)" if fill == PAINT[1] else fill  # a carry's colour is too light for words
+    return f'<text x="{x:.4g}" y="{y:.4g}" text-anchor="{anchor}" style="fill:{ink}">{escape(str(text))}</text>'
 
 
 def line(points, paint, width=1.5):
     d = "L".join(f"{x:.3g} {y:.3g}" for x, y in points)
     return f'<path d="M{d}" stroke="{paint}" stroke-width="{width}"/>'
+
+
+def beat():
+    """The shortest sum found that the first piece's network gets wrong, column by column."""
+    facts, (a, b, said, total) = data.beat(), beaten()
+    marks = [line([(60, 70), (WIDTH - 80, 70)], "var(--ink)")]
+    for name, text, y in (("", a, 30), ("+", b, 60), ("it says", said, 95), ("it is", total, 125)):
+        marks.append(words(0, y, name, "start"))
+        for place, digit in enumerate(reversed(text)):
+            wrong = text is said and digit != total[::-1][place : place + 1]
+            marks.append(f'<g font-size="22">{words(230 - 22 * place, y, digit, fill=f"var(--{PAINT_OF[wrong]})")}</g>')
+    return piece(f"This network got {facts['right']:,} of {facts['count']:,} random sums right. Find one that it gets "
+                 "wrong.", [panel("The shortest that a search found", 135, marks)],
+                 "It reads two numbers column by column, from the right, and says a digit for each.")
+
+
+def learn():
+    """A recorded run of one layer: its loss and its share of right sums, batch by batch."""
+    run, panels = recorded(configs([0], layers=1))[0], []
+    for name, values, top in (("Loss of each batch", run.loss, np.log(10) * 1.15),
+                              ("Share of sums with every digit right", run.batch_accuracy, 1)):
+        shown = np.convolve(values[:SHOWN], np.ones(10) / 10, "valid")
+        across, y = np.linspace(4, WIDTH - 60, len(shown)), 130 - 110 * shown / top
+        marks = [line([(4, level), (WIDTH - 60, level)], "var(--line)", 1) for level in (20, 130)]
+        marks += [line(zip(across, y, strict=True), PAINT[0], 2), words(4, 150, 0, "start"),
+                  words(WIDTH - 60, 150, f"batch {SHOWN}", "end"),
+                  words(WIDTH - 54, y[-1] + 4, f"{shown[-1]:.2f}", "start", PAINT[0])]
+        panels.append(panel(name, 156, marks))
+    return piece("Can a network find out from sums alone how to add?", panels,
+                 f"A recorded run of one layer of {run.config.hidden} units. It sees random sums and their answers, "
+                 f"nothing else; each batch is {run.config.batch_size} fresh sums of {run.config.digit_len} digits.")
+
+
+def prove():
+    """How many states of a rounded network are new, column by column, until none is."""
+    found = next(one for one in proofs.study("states") if one["network"] == "proofs/noise_seed0.json")
+    columns, step, marks = found["columns"], (WIDTH - 8) / len(found["columns"]), []
+    for place, new in enumerate(columns):
+        x, high = 4 + step * place, 120 * new / max(columns)
+        marks += [f'<path d="M{x:.4g} 150h{step - 6:.4g}v{-high:.4g}h{6 - step:.4g}z" fill="{PAINT[0]}"/>',
+                  words(x + step / 2 - 3, 144 - high, new), words(x + step / 2 - 3, 168, place + 1)]
+    return piece("Can yours be proved?", [panel("New states by columns read", 174, marks)],
+                 "A network trained with noise, its state rounded to whole numbers after each column. No column leads "
+                 f"out of these {found['states']:,} states, and every digit is right: so it adds numbers of every "
+                 "length.")
 
 
 def fade():
@@ -51,8 +101,9 @@ def fade():
                 marks.append(line(zip(across, height(reading(model, weights, first)), strict=True), paint))
         panels.append(panel(f"Training: {name}, {len(models)} seeds", 198, marks))
     return piece("How long does a carry last?", panels,
-                 "What a probe reads off the state, nine after nine, of 999…9 + 1 and 999…9 + 0. Where the two lines "
-                 "of a network meet, the carry is forgotten.")
+                 "What a probe reads off the state, nine after nine, of 999…9 + 1 and 999…9 + 0: a weighted sum of the "
+                 "state’s units, fitted to be 1 for a carry and −1 for none. Where the two lines of a network meet, "
+                 "the carry is forgotten.")
 
 
 def height(value):
@@ -98,7 +149,7 @@ def dose():
     def x(batches):
         return left + (right - left) * (np.log(batches) - low) / (high - low)
 
-    for way, other, head, label in (("share", "digits", "The first digit’s share as among {} digits", "{} digits"),
+    for way, other, head, label in (("share", "digits", "Share as among {} digits", "{} digits"),
                                     ("digits", "share", "Numbers of {} digits", "as among {}")):
         marks, y = [], 0
         for key in sorted({row[way] for row in rows}):
@@ -126,7 +177,8 @@ def claims(found=None):
     for row in (found or pieces.claims())["claims"]:
         dots = "".join(f'<i class="seed {kind}"></i>' * row[kind] for kind in ("yes", "no", "open"))
         more = f' <a href="{row["link"]}">How we know</a>' if row["link"] else ""
-        rows.append(f'<details open><summary><span class="says">{escape(row["says"])}</span>'
+        says = escape(row["says"][0].upper() + row["says"][1:])
+        rows.append(f'<details open><summary><span class="says">{says}</span>'
                     f'<span class="dots">{dots}</span><span class="word">{row["verdict"]}</span></summary>'
                     f'<p>{escape(row["found"])}{more}</p></details>')
     return ('<h3 class="question">What did the original claim, and is it so?</h3>\n'
@@ -134,7 +186,28 @@ def claims(found=None):
 
 
 def machine():
-    """The ten parabolas of the small adder, with its latch open and closed.
+    """The ten parabolas of the small adder, with its latch open and closed."""
+    shift, closed = parabolas()
+    return piece("Can a network be unable to be wrong?", [panel(name, 150, marks) for name, marks in closed.items()],
+                 "The adder of 52 parameters: a latch, a line, and ten parabolas over it. The one on top is the digit. "
+                 f"A carry slides all ten by {shift:.0f} places, and 300 cases prove that the right one is on top at "
+                 "every length.")
+
+
+def preview():
+    """The same for what is shared: an SVG that needs no sheet, its two panels side by side."""
+    parts = []
+    for place, (name, marks) in enumerate(parabolas()[1].items()):
+        parts.append(f'<g transform="translate({(WIDTH + 30) * place} 20)">{words(4, -4, name, "start")}'
+                     f'{"".join(marks)}</g>')
+    colours = dict(reversed(re.findall(r"--([\w-]+): (#\w+)", (article.FOLDER / "style.css").read_text("utf-8"))))
+    text = re.sub(r"var\(--([\w-]+)\)", lambda name: colours[name[1]], "".join(parts))  # the first are the light ones
+    return (f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="-4 0 {2 * WIDTH + 48} 165" fill="none" font-size="13" '
+            f'font-family="DejaVu Sans Mono">{text}</svg>')
+
+
+def parabolas():
+    """How many places a carry slides them; {name of a panel: its marks}, the latch open and closed.
 
     A digit's logit over v is a line. Less what all ten share, a parabola in v, it is a parabola with its top near the
     sums that end in the digit, as in small.js.
@@ -146,20 +219,16 @@ def machine():
     slide, step = np.polyfit(digits, latch, 1)
     curvature, shift = -bend, slide / bend
     scale, origin = per_digit / (2 * curvature), tilt / (2 * curvature)
-    panels = []
+    panels = {}
     for output, name in ((-1, "Latch open: no carry goes on"), (1, "Latch closed: a carry goes on")):
         moved = shift * (output + 1) / 2
         tops = (line_unit - level) / scale / (2 * curvature) + moved
         at_zero = (small.bias + latch * output - (line_unit - level) * origin / scale
                    - curvature * moved**2 - base - step * (output + 1))
-        marks = [line([(4, 140), (WIDTH - 4, 140)], "var(--line)", 1)]
+        panels[name] = [line([(4, 140), (WIDTH - 4, 140)], "var(--line)", 1)]
         for digit, top, high in zip(digits, tops, at_zero / curvature + tops**2, strict=True):
-            marks += parabola(top, high, digit, PAINT[output > 0])
-        panels.append(panel(name, 150, marks))
-    return piece("Can a network be unable to be wrong?", panels,
-                 "The adder of 52 parameters: a latch, a line, and ten parabolas over it. The one on top is the digit. "
-                 f"A carry slides all ten by {shift:.0f} places, and 300 cases prove that the right one is on top at "
-                 "every length.")
+            panels[name] += parabola(top, high, digit, PAINT[output > 0])
+    return shift, panels
 
 
 def parabola(top, high, digit, paint, reach=2.6):

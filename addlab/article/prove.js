@@ -17,8 +17,8 @@ const number = n => n.toLocaleString("en");
 export default function mount(root, {kinds}) {
   const body = frame(root, {
     name: "prove",
-    question: "Train one with noise, and let this page prove it.",
-    hint: "Train a network in which every step is shaken; then see whether any sum at all can break it."});
+    question: "Can yours be proved?",
+    hint: "Train a network whose every step is shaken, and let this page look for a sum that breaks it."});
   let {settings} = kinds[0], job = null, seed = 0, begun = 0, network = null, curve = [], losses = [], closing = null;
 
   const main = button("Train and prove", () => job ? halt("Stopped.") : train(), {class: "main"});
@@ -125,7 +125,6 @@ export default function mount(root, {kinds}) {
 
   function prove() {
     enter(1);
-    chart.root.hidden = false;
     say("Trained. Now every state that it can reach is checked.");
     job = start("prove", {network}, ({report, over}) => {
       closing = report;
@@ -133,6 +132,7 @@ export default function mount(root, {kinds}) {
       proving.progress.value = report.checked / report.states;
       proving.news.textContent = `${number(report.states)} states reached, ${number(report.steps)} digits checked, ` +
         `${report.wrong ? "not all right" : "every one right"}.`;
+      chart.root.hidden = curve.length < 3;  // it closed at once
       chart.redraw();
       if (!over) return;
       job.stop();

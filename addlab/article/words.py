@@ -4,11 +4,12 @@ import re
 from collections import Counter
 
 from addlab import files
-from addlab.article.data import shipped
+from addlab.article.data import RANDOM_SUMS, shipped
 from addlab.article.pieces import machine
 from addlab.certify import ADDITION
 from addlab.study import carries, claims, noise, proofs
 from addlab.study.experiments import CHAINS, configs, recorded
+from addrnn import Config
 
 
 def words():
@@ -16,20 +17,32 @@ def words():
     return {**wrong_sum(), **searched(), **verdicts(), **shaken(), **proved(), **citation()}
 
 
-def wrong_sum(name="runs/default/seed0"):
-    """The shortest sum found that the network of the first piece gets wrong."""
+def beaten(name="runs/default/seed0"):
+    """The shortest sum found that the first piece's network gets wrong: both numbers, what it says, what is right."""
     model = shipped(name)
     a, b = carries.shortest_wrong(model)["pair"]
-    return {"wrong_sum": f"{int(a):,} + {int(b):,} = {model.add(a, b):,}", "right_sum": f"{int(a) + int(b):,}"}
+    return a, b, str(model.add(a, b)), str(int(a) + int(b))
+
+
+def wrong_sum():
+    """That sum in words."""
+    a, b, said, total = map(int, beaten())
+    return {"wrong_sum": f"{a:,} + {b:,} = {said:,}", "right_sum": f"{total:,}"}
 
 
 def searched():
-    """In how many networks a wrong sum is found: trained as the original, and with chains of nines in training."""
-    groups = {"plain": configs(range(20)), "chained": configs(range(5), chains=CHAINS, batches=4000)}
-    found = {}
-    for name, group in groups.items():
-        pairs = [carries.shortest_wrong(run.model)["pair"] for run in recorded(group) if run.model]
-        found |= {f"{name}_beaten": len(pairs) - pairs.count(None), name: len(pairs)}
+    """In how many networks a wrong sum is found: of the original's kind without an error in many random sums, and of
+    those trained with chains of nines; and the digits of the longest sum that the first kind needs.
+    """
+    digits = Config().digit_len
+    plain = [run.model for run in recorded(configs(range(20))) if run.model
+             and carries.right_of_random(run.model, RANDOM_SUMS, digits) == RANDOM_SUMS]
+    chained = [run.model for run in recorded(configs(range(5), chains=CHAINS, batches=4000)) if run.model]
+    found = {"random_sums": f"{RANDOM_SUMS:,}"}
+    for name, models in (("plain", plain), ("chained", chained)):
+        pairs = [pair for model in models if (pair := carries.shortest_wrong(model)["pair"])]
+        longest = max(map(carries.digits_of, pairs), default=0)
+        found |= {name: len(models), f"{name}_beaten": len(pairs), f"{name}_digits": longest}
     return found
 
 
@@ -41,10 +54,15 @@ def verdicts():
 
 
 def shaken(level=1.0):
-    """How many networks both proofs are found for, of those trained with noise and of those without, all else equal."""
-    both = {amount: noise.both(amount) for amount in (level, 0.0)}
-    return {f"{name}_{part}": value for name, amount in (("noise", level), ("quiet", 0.0))
-            for part, value in zip(("proved", "tried"), both[amount], strict=True)}
+    """How many networks have both proofs, of those trained with noise, of those trained without, all else being equal,
+    and of deeper and gated ones with that noise.
+    """
+    others = [outcome for config, falling, outcome in noise.found()
+              if falling and config.noise == level and (config.cell, config.layers) != ("RNN", 1)]
+    other = sum(bool(outcome["proved"]) and noise.closed(outcome) for outcome in others), len(others)
+    counts = {"noise": noise.both(level), "quiet": noise.both(0.0), "other": other}
+    return {f"{name}_{part}": count for name, both in counts.items()
+            for part, count in zip(("proved", "tried"), both, strict=True)}
 
 
 def proved():

@@ -20,6 +20,8 @@ So neither TF32 nor half precision. Python, python-flint and the Arb library in 
 an interval of real numbers whose operators round outwards.
 
     python checker.py NAME.json        reads NAME.safetensors, too; exit status 0: proved, 1: rejected, 2: misused
+
+One file of Python and python-flint: who doubts us can read it whole, copy it elsewhere, and needs nothing else of ours.
 """
 
 import hashlib
@@ -357,7 +359,7 @@ CELLS = {"RNN": (1, rnn), "GRU": (3, gru), "LSTM": (4, lstm)}  # gates, step
 # The proof
 
 @dataclass(frozen=True)
-class Network:
+class Sizes:
     """The sizes that a certificate tells of a network."""
 
     cell: str
@@ -514,7 +516,7 @@ def lower_end(interval):
 class Verdict:
     """What has been proved: of which network, that it does what, in how many cases, with which least lead."""
 
-    network: Network
+    network: Sizes
     does: str
     cases: int
     parameters: int
@@ -535,7 +537,7 @@ def check(certificate, weights):
     sizes = [claim[key] for key in ("layers", "hidden", "embedding")]
     known = claim["cell"] in list(CELLS) and all(is_whole(size) and size > 0 for size in sizes)
     require(known, "certificate: no such network")
-    network = Network(claim["cell"], *sizes)
+    network = Sizes(claim["cell"], *sizes)
 
     invariant = claim["invariant"]
     require(type(invariant) is list and len(invariant) == machine.states, "certificate: not boxes for each state")

@@ -18,11 +18,10 @@ from pathlib import Path
 import numpy as np
 from numba import njit
 
-import addrnn
 from addlab.certify.checker import read_machine
 from addlab.certify.machines import ADDITION
 from addlab.certify.proof import Certificate
-from addlab.certify.walk import Rounded, Walk, saved_grid
+from addlab.certify.walk import Rounded, Walk, read_adder
 from addlab.inputs import Refusal
 from addlab.progress import progress_bar
 
@@ -232,13 +231,13 @@ def load(file, grid=None):
 
     With a grid, the file's own unless another is given, the network is a Rounded. Raises ValueError for other files.
     """
-    path = Path(file)
+    path, own = Path(file), None
     if path.suffix == ".json":
         certificate = Certificate.load(path.with_suffix(""))
         network, machine = certificate.network(), read_machine(certificate.claim["machine"])
     else:
-        network, machine = addrnn.Adder.load(path), ADDITION
-    grid = grid or saved_grid(path)
+        (network, own), machine = read_adder(path), ADDITION
+    grid = grid or own
     return (network if grid is None else Rounded(network, grid, machine)), machine
 
 

@@ -145,7 +145,7 @@ def certify(model, machine=ADDITION):
     weights = safetensors.torch.save({name: tensor.contiguous() for name, tensor in model.state_dict().items()})
     intervals = [[checker.read_box(box) for box in layers] for layers in invariant]
     try:
-        leads = checker.prove(checker.Network(**sizes), machine, checker.read_weights(weights), intervals)
+        leads = checker.prove(checker.Sizes(**sizes), machine, checker.read_weights(weights), intervals)
     except checker.Rejected:
         return None
     margin = math.floor(min(map(checker.lower_end, leads)) / GRID) * GRID
@@ -158,28 +158,13 @@ def margins(certificate):
     """The least lead of the right logit in each case of a certificate: array [1 + states, columns], the start first."""
     claim = certificate.claim
     machine = checker.read_machine(claim["machine"])
-    network = checker.Network(*(claim[key] for key in ("cell", "layers", "hidden", "embedding")))
+    network = checker.Sizes(*(claim[key] for key in ("cell", "layers", "hidden", "embedding")))
     intervals = [[checker.read_box(box) for box in layers] for layers in claim["invariant"]]
     leads = checker.prove(network, machine, checker.read_weights(certificate.weights), intervals)
     return np.array([checker.lower_end(lead) for lead in leads]).reshape(machine.states + 1, -1)
 
 
 @torch.no_grad()
-def contraction(certificate, columns=40):
-    """Mean half-width of an adder's boxes, column by column: arrays [columns], from the start and from the certificate.
-
-    From the start the boxes hold what short numbers reach, and grow; the certificate's hold all, and shrink.
-    """
-    weights, cases = Weights.of(certificate.network(), torch.float64), Cases(ADDITION)
-    widths = []
-    for boxes in (first_boxes(weights, cases), certificate.boxes()):
-        widths.append([])
-        for _ in range(columns):
-            widths[-1].append(torch.cat([box.radius[1:] for box in boxes], 1).mean().item())
-            boxes, _ = advance(weights, cases, boxes)
-    return tuple(map(np.array, widths))
-
-
 def by_hand():
     """An Adder of 52 parameters whose weights are chosen, not trained: two tanh units.
 

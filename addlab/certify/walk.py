@@ -6,10 +6,10 @@ any machine is cut into adders, which are what the engine runs.
 """
 
 import functools
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
-import safetensors.torch
 import torch
 
 import addrnn
@@ -17,6 +17,7 @@ from addlab import engine
 from addlab.certify.machines import ADDITION
 from addlab.files import write_whole
 from addlab.inputs import Refusal, shown, to_int
+from addlab.records import read_weights, tensor_bytes
 
 TEN = 10  # symbols that the engine's adder reads and says
 
@@ -174,24 +175,22 @@ class Rounded:
     add = addrnn.Adder.add  # which asks nothing but predict
 
     def save(self, path):
-        """Write the weights as safetensors, with the grid in the file's metadata. Raises OSError."""
-        tensors = {name: tensor.contiguous() for name, tensor in self.model.state_dict().items()}
-        write_whole(Path(path), safetensors.torch.save(tensors, {"grid": str(self.grid)}))
+        """Write the weights as safetensors, with grid and settings in the file's metadata. Raises OSError."""
+        settings = {"config": asdict(self.model.config)} if isinstance(self.model, addrnn.Adder) else {}
+        write_whole(Path(path), tensor_bytes(self.model.state_dict(), grid=self.grid, **settings))
 
     @classmethod
     def load(cls, path):
         """Read the adder that `save` wrote. Raises ValueError for another file."""
-        grid = saved_grid(path)
+        adder, grid = read_adder(path)
         if grid is None:
             raise Refusal(f"weights file: got {shown(str(path))}, without a grid; allowed is a file of Rounded.save")
-        return cls(addrnn.Adder.load(path), grid)
+        return cls(adder, grid)
 
 
-def saved_grid(path):
-    """The grid that a file of weights names, or None."""
-    try:
-        with safetensors.safe_open(path, "pt") as file:
-            text = (file.metadata() or {}).get("grid", "")
-    except (OSError, safetensors.SafetensorError):  # which whoever reads the weights says in one line
-        return None
-    return int(text) if text.isascii() and text.isdigit() else None
+def read_adder(path):
+    """(the adder of a file of weights, the grid that the file names or None). Raises ValueError for another file."""
+    config, tensors, grid = read_weights(path, addrnn.Config)
+    adder = addrnn.Adder(config)
+    adder.load_state_dict(tensors)
+    return adder, grid

@@ -1,4 +1,4 @@
-"""How long a model keeps a carry: how far it gets, what its state holds, which layer holds it, and where it drifts.
+"""What a model makes of carries: which sums it gets wrong, what its state tells of a carry, and which layer holds it.
 
 What takes long, or is fitted by least squares (whose last bits hang on the machine), is measured once for a model's
 weights and kept in records/carries.json; `recall` reads it from there.
@@ -9,7 +9,7 @@ import math
 import numpy as np
 
 from addlab import engine
-from addlab.certify.search import KINDS, first_wrong, pairs_of, recall, search
+from addlab.certify.search import first_wrong, pairs_of, recall, search
 from addlab.inputs import to_text
 from addlab.study.experiments import CHAINS, configs, recorded
 from addrnn import carry_add
@@ -30,7 +30,7 @@ def groups(seeds, read=recorded, **changes):
     return {name: runs for name, runs in found.items() if runs}
 
 
-# How far a model gets
+# Which sums go wrong
 
 def right_of_random(model, count, digits):
     """How many of `count` random sums are right."""
@@ -54,35 +54,6 @@ def shortest_wrong(model, digits=1000):
 def digits_of(pair):
     """Digits of the longer number of a pair of decimal strings, inf for None."""
     return max(map(len, pair)) if pair else math.inf
-
-
-def first_errors(model, count, digits):
-    """{kind: [the first wrong column of each of `count` pairs, -1 for none]} of all KINDS of pairs."""
-    def measure():
-        pairs = [pairs_of(kind, count, digits, np.random.default_rng([count, i])) for i, kind in enumerate(KINDS)]
-        first = first_wrong(model, *(np.concatenate(numbers) for numbers in zip(*pairs, strict=True)))
-        return {kind: first[i * count : (i + 1) * count].tolist() for i, kind in enumerate(KINDS)}
-    return recall(f"first wrong of {count} x {digits}", model, measure)
-
-
-def survived(model, count=20, columns=1000):
-    """Columns that sum to 9 that `count` chains with a carry, and `count` without, all cross without an error."""
-    errors = first_errors(model, count, columns)
-    return min(columns if at < 0 else at for kind in ("carry", "no carry") for at in errors[kind])
-
-
-def right_up_to(model, kinds, tests):
-    """(lengths, share of the pairs of these kinds whose digits are all right up to there).
-
-    tests: [(pairs, digits)], shortest first: a length is read off the first test that reaches it.
-    """
-    errors = [np.concatenate([first_errors(model, *test)[kind] for kind in kinds]) for test in tests]
-    lengths = np.unique(np.logspace(0, np.log10(tests[-1][1]), 61).round().astype(int))
-    shares = []
-    for length in lengths:
-        first = next(first for first, (_, digits) in zip(errors, tests, strict=True) if length <= digits)
-        shares.append(float(((first < 0) | (first >= length)).mean()))
-    return lengths, np.array(shares)
 
 
 # What the state holds
@@ -122,17 +93,6 @@ def reads(model, weights, kind, layers=slice(None), count=200, digits=20):
     return float((np.sign(flat(walk(model, *pairs)[0][:-1, layers]) @ weights) == 2 * carries_out(*pairs) - 1).mean())
 
 
-def fading(model, count=12, columns=60):
-    """{"carry", "no carry": what the probe reads along chains of columns that sum to 9, [columns][count]}."""
-    def measure():
-        weights, found = probe(model), {}
-        for kind in ("carry", "no carry"):
-            states, _ = walk(model, *pairs_of(kind, count, columns, np.random.default_rng(2)))
-            found[kind] = (flat(states) @ weights)[:columns].round(3).tolist()
-        return found
-    return recall(f"fading {count} x {columns}", model, measure)
-
-
 def exchange(model, layer, count=400):
     """How often a sum takes on the carry of another when it gets that other's state of one layer.
 
@@ -159,42 +119,3 @@ def layers_of(model):
                          | {"exchange": round(exchange(model, layer), 4)})
         return found
     return recall("layers", model, measure)
-
-
-# Where it drifts
-
-def drift(model, count=24, columns=30, shown=400):
-    """How one more column that sums to 9 moves the probe's reading x, from everywhere between the two carries.
-
-    {"moves": [(x, its move)] of some, "mean": [(x, mean move)] in bins, "fixed": [(x, whether it is stable)]}.
-    """
-    def measure():
-        x, move = moves(model, count, columns)
-        bins, fixed = fixed_points(x, move)
-        some = slice(None, None, max(1, len(x) // shown))
-        return {"moves": np.column_stack((x[some], move[some])).round(3).tolist(),
-                "mean": [[round(float(a), 4) for a in point] for point in bins],
-                "fixed": [[round(float(at), 4), bool(stable)] for at, stable in fixed]}
-    return recall(f"drift {count} x {columns}", model, measure)
-
-
-def moves(model, count, columns):
-    """Readings x of the probe and their moves over one more column, from states mixed of both carries: two arrays."""
-    ends = [walk(model, *(n[:, :4] for n in pairs_of(kind, count, 8, np.random.default_rng(4))))[0][-1]
-            for kind in ("no carry", "carry")]
-    mixed = np.concatenate([(1 - a) * ends[0] + a * ends[1] for a in np.linspace(-0.1, 1.1, 41)], axis=1)
-    num1, num2 = pairs_of("no carry", mixed.shape[1], columns, np.random.default_rng(5))
-    states, _ = walk(model, num1[:, :columns], num2[:, :columns], mixed.astype(np.float32))
-    x = flat(states) @ probe(model)
-    return x[3:-1].ravel(), (x[4:] - x[3:-1]).ravel()
-
-
-def fixed_points(x, move, bins=25):
-    """([(middle of a bin, mean move in it)], [(x, whether it is stable)]): where the mean move changes its sign."""
-    edges = np.linspace(*np.quantile(x, [0.002, 0.998]), bins + 1)
-    which = np.digitize(x, edges)
-    filled = [i for i in range(1, bins + 1) if (which == i).sum() >= 8]
-    at, mean = (np.array([values[which == i].mean() for i in filled]) for values in (x, move))
-    turns = np.flatnonzero(np.sign(mean[:-1]) != np.sign(mean[1:]))
-    return list(zip(at, mean, strict=True)), [
-        (at[i] - mean[i] * (at[i + 1] - at[i]) / (mean[i + 1] - mean[i]), mean[i] > 0) for i in turns]

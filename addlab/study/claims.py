@@ -64,28 +64,23 @@ SIDES = {"mostly holds": "holds", "mostly fails": "fails"}
 
 
 def flips(found, main):
-    """One or two sentences: by which other measures the verdict by `main` changes.
+    """{measure in words: [verdict, yes, no, undecided]}, `main` first: the appendix shows where the verdict flips.
 
     found: {measure: {seed: True, False or None}}, `main` one of its measures.
     """
-    if not found[main]:
-        return ""
-    words = {measure: judge(answers) for measure, answers in found.items()}
-    other = {}
-    for measure, word in words.items():
-        if SIDES.get(word, word) != SIDES.get(words[main], words[main]):
-            other.setdefault(word, []).append(str(measure))
-    if not other:
-        return f"The same by all {len(words)} measures."
-    changed = "; ".join(f"**{word}** by {levels(names)}" for word, names in other.items())
-    sides = {SIDES.get(word, word) for word in words.values()}
-    hangs = "It hangs on the measure: t" if {"holds", "fails"} <= sides else "T"
-    return f"{hangs}he same by {len(words) - sum(map(len, other.values()))} of {len(words)} measures; {changed}."
+    return {str(measure): [judge(found[measure]), *counts(found[measure])]
+            for measure in sorted(found, key=lambda measure: measure != main)} if found[main] else {}
 
 
-def levels(names):
-    """The names of measures; of more than four, the first and last alone: they are levels in order."""
-    return listing(names) if len(names) <= 4 else f"{len(names)} measures from {names[0]} to {names[-1]}"
+def same_side(by_measure):
+    """(how many measures give a verdict of the same side as the first, how many there are)."""
+    sides = [SIDES.get(word, word) for word, *_ in by_measure.values()]
+    return sides.count(sides[0]) if sides else 0, len(sides)
+
+
+def both_ways(entry):
+    """Whether some measures let the claim of an entry of `entries_so_far` hold, and others fail."""
+    return {"holds", "fails"} <= {SIDES.get(word, word) for word, *_ in entry["measures"].values()}
 
 
 def listing(names):
@@ -196,41 +191,48 @@ def table(head, rows):
     return Markdown("\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines))
 
 
-def pairs(groups, pairs, by, main, names=None):
-    """A table: for each pair of settings, whether the one gets there before the other, and by which measures not.
+def pairs(groups, pairs, main, names=None):
+    """Rows of a table: for each pair of settings, whether the one gets there before the other, and how much sooner.
 
     The ratio of batches is that of the same seeds: its median, and the 95 % interval of that, which takes six seeds.
     """
     rows = []
     for a, b in pairs:
-        found = orders(groups, [a, b], by)
-        times = measures.times({a: groups[a], b: groups[b]}, main)
-        rows.append([" before ".join(str(names[x] if names else x) for x in (a, b)), share(found[main]),
-                     f"**{judge(found[main])}**", interval(*measures.ratio(times[a], times[b])),
-                     flips(found, main)])
-    return table(["", "so in", "verdict", "ratio of batches", "by other measures"], rows)
+        found = orders(groups, [a, b], [main])[main]
+        times = measures.times({setting: groups[setting] for setting in (a, b) if found}, main)
+        rows.append([" before ".join(str(names[x] if names else x) for x in (a, b)), str(main), share(found),
+                     f"**{judge(found)}**", interval(*measures.ratio(times[a], times[b])) if found else "-"])
+    return rows
 
 
 # The verdicts of the report
 
-def record(claim, found, sentence, flips="", among=None, what="seed"):
+def record(claim, found, sentence, by_measure=None, among=None, what="seed"):
     """Judge a claim and keep the verdict in records/verdicts.json; returns it as Markdown, to be shown.
 
     found: {seed: True, False or None}, or the same of whatever else `what` names. `sentence` says in plain words what
-    was found, `flips` by which measures it changes; `among` is how many orders the claimed one is one of. Other claims'
+    was found, `by_measure` is what `flips` gives; `among` is how many orders the claimed one is one of. Other claims'
     entries stay. Raises ValueError for an unknown claim, OSError where the folder cannot be written.
     """
     if claim not in CLAIMS:
         raise ValueError(f"claim: got {claim!r}, allowed is one of {' '.join(CLAIMS)}")
     entry = {"verdict": judge(found), "sentence": " ".join(sentence.split()),
-             "evidence": evidence_of(found, among, what), "seeds": plain(found), "flips": flips}
+             "evidence": evidence_of(found, among, what), "seeds": plain(found),
+             "by": next(iter(by_measure or {}), ""), "measures": by_measure or {}}
     files.keep("verdicts.json", entry, claim, order=list(CLAIMS).index)
     return Markdown(f"**{claim}: {entry['verdict']}.** {entry['sentence']}\n\n"
-                    + " ".join(filter(None, [f"{entry['evidence']}.", flips])))
+                    + f"{dots(entry['seeds'])} {entry['evidence']}.".strip())
+
+
+def dots(seeds):
+    """One dot for each seed, in fives: first those that say yes, then no, then undecided."""
+    yes, no = (sum(seed is answer for seed in seeds) for answer in (True, False))
+    marks = "●" * yes + "○" * no + "·" * (len(seeds) - yes - no)
+    return " ".join(marks[i : i + 5] for i in range(0, len(marks), 5))
 
 
 def entries_so_far():
-    """{claim: {"verdict", "sentence", "evidence", "seeds", "flips"}} of what has been recorded so far."""
+    """{claim: {"verdict", "sentence", "evidence", "seeds", "by", "measures"}} of what has been recorded so far."""
     entries = files.kept("verdicts.json")
     return {claim: entries[claim] for claim in CLAIMS if claim in entries}
 

@@ -1,4 +1,4 @@
-"""What finished models do: on batches they were trained on, without the memory of a layer, and how far they moved.
+"""What finished models do: on batches they were trained on, and how many of their units saturate.
 
 python -m addlab.study.dissect    measure at 5000 digits what is missing in records/studies/overfitting.json
 """
@@ -13,7 +13,7 @@ import addrnn
 from addlab import engine
 from addlab.study.carries import walk
 from addlab.study.experiments import FIRST, LAYERS, configs, recorded
-from addlab.study.studies import recall
+from addlab.study.studies import recall, results
 
 
 def losses(model, batches):
@@ -37,19 +37,15 @@ def overfitting(run, count=20):
     return math.fsum(new) / count - math.fsum(old) / count, math.sqrt((np.var(old) + np.var(new)) / (count - 1))
 
 
-def without_memory(run, layers, count=200):
-    """Share of fresh sums that are right when these layers (0 is the first) forget the column before."""
-    model = copy.deepcopy(run.model)
-    for layer in layers:
-        model.get_parameter(f"rnn.weight_hh_l{layer}").data.zero_()
-    return addrnn.evaluate(model, *addrnn.sample(count, run.config.digit_len, np.random.default_rng(2)))[0]
+def replayed(layers, seeds):
+    """{(5000, layers, seed): (gap, its standard error)}: the `overfitting` that `main` has measured so far."""
+    found = {(5000, k, seed): results("overfitting").get(name_of(k, seed)) for k in layers for seed in seeds}
+    return {model: tuple(gap) for model, gap in found.items() if gap}
 
 
-def moved(run):
-    """How far the recurrent weights went, root mean square, relative to what they were drawn as."""
-    first, last = (np.concatenate([p.detach().numpy().ravel() for p in model.rnn.parameters()]).astype(float)
-                   for model in (addrnn.Adder(run.config), run.model))
-    return math.sqrt(((last - first) ** 2).sum() / (first**2).sum())
+def name_of(layers, seed):
+    """The name of a model of 5000 digits in the study's file."""
+    return f"layers {layers}, batch 300, seed {seed}"
 
 
 def saturated(run, count=20):
@@ -62,7 +58,7 @@ def main(count=5):
     """Keep the `overfitting` of models of 1-4 layers half way through 5000 digits, where a batch takes seconds."""
     for config in configs(FIRST, digit_len=5000, layers=LAYERS, batches=300):
         for run in recorded([config]):
-            recall("overfitting", f"layers {config.layers}, batch {config.batches}, seed {config.seed}",
+            recall("overfitting", name_of(config.layers, config.seed),
                    lambda run=run: [float(f"{part:.4g}") for part in overfitting(run, count)])
 
 

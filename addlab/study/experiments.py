@@ -23,7 +23,7 @@ LAYER_WIDTHS = {1: 150, 2: 94, 3: 75, 4: 64}  # hidden sizes that give each dept
 CELL_WIDTHS = {"RNN": 64, "GRU": 35, "LSTM": 29}  # and each cell, with 3 layers, those of an RNN of 64
 WIDER = (115, 128, 150)  # and an RNN upwards: a GRU of 64 has the parameters of 115, an LSTM's lie between the others
 CHAINS = 0.5
-FIRST, MORE, MOST = range(4), range(4, 10), range(4, 20)  # seeds: four that agree settle a claim
+FIRST, MORE, MOST = range(4), range(4, 10), range(4, 20)  # seeds: four show what there is, six that agree settle it
 LATER = range(20, 40)  # the same number again, for what the first twenty left open
 
 
@@ -95,12 +95,12 @@ EXPERIMENTS = {
 # What is done to a model after its training needs its weights; all other runs are read for their curves.
 WEIGHTS = frozenset(
     configs(range(20)) + configs(range(5), layers=1) + EXPERIMENTS["chains"]  # 01, 06: sums that go wrong, carries
-    + configs(FIRST, digit_len=100, layers=LAYERS)                            # 03: overfitting, memory of each layer
+    + configs(FIRST, digit_len=100, layers=LAYERS)                            # 03: overfitting
     + EXPERIMENTS["half-trained"]                                             # 02: the start state
     + configs(FIRST, digit_len=5000, layers=LAYERS, batches=300)              # 02, 03: the same
     + EXPERIMENTS["1000-cells"] + EXPERIMENTS["1000-cells-more"]              # 04: the start state
     + EXPERIMENTS["5000-cells"]                                               # 04: the same
-    + [config for config in EXPERIMENTS["rates"] if config.seed < 3]          # 05: how far the weights went
+    + [config for config in EXPERIMENTS["rates"] if config.seed < 3]          # 05: saturated units
 )
 
 
@@ -123,6 +123,18 @@ def recorded(configs):
 
 
 # Runs of a GPU, whose bits are its own: never among those of `recorded`
+
+def of_any_device(configs):
+    """`recorded` runs of these configs, and a GPU's of those that have no record of a CPU as long, in order."""
+    wanted, longest = set(configs), {dataclasses.replace(run.config, batches=1): run for run in recorded(configs)}
+    for run in gpu_runs():
+        kind = dataclasses.replace(run.config, batches=1)
+        if run.config in wanted and (kind not in longest or longest[kind].config.batches < run.config.batches):
+            longest[kind] = run
+    kinds = dict.fromkeys(dataclasses.replace(config, batches=1) for config in configs)
+    return [longest[kind] for kind in kinds if kind in longest]
+
+
 
 def gpu_runs(**settings):
     """The runs [Run] that a GPU trained, by layers and seed; their `device` says which. They have no model.

@@ -186,6 +186,27 @@ def of_groups():
 
 # In a picture
 
+def twins_figure(named):
+    """Distance of twins' states, and chains still right, by columns; named: {name: {seed: `survival`}}."""
+    fig, (left, right) = plots.figure("After a few dozen nines, the plain network has forgotten the carry", columns=2)
+    paints = dict(zip(named, map(plots.RAMP, (0.05, 0.75, 0.45)), strict=False))
+    along = np.append(2 ** np.arange(int(np.log2(COLUMNS))), COLUMNS)
+    for ax, title, label in ((left, "two sums, one with a carry", "distance of their states"),
+                             (right, "chains", "share still right")):
+        plots.axis(ax, title, "columns that sum to 9", label, log="x", xlim=(1, COLUMNS), ylim=(-0.03, 1.05))
+        plots.decades(ax, [1, 10, 100, 1000])
+    plots.curves(left, {name: [(along, found["distance"]) for found in seeds.values()]
+                        for name, seeds in named.items()}, paints, dict.fromkeys(named, ""))
+    plots.curves(right, {name: [(along, still_right(found, along)) for found in seeds.values()]
+                         for name, seeds in named.items()}, paints)
+    return fig
+
+
+def still_right(found, columns):
+    """The share of a model's chains whose first `columns` columns are right, for each of some numbers of columns."""
+    return [float(np.mean(np.array(found["none"] + found["carry"]) >= count)) for count in columns]
+
+
 def fading_figure(looks=LOOKS, rates=(0.1, 0.2, 0.3, 0.5), at=4000):
     """Columns survived: by batches, of one to three layers in base 10; and by the rate, of both bases."""
     fig, axes = plots.figure("How often a column hands a carry on decides how far it is handed on", columns=3,

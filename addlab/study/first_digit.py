@@ -14,6 +14,7 @@ python -m addlab.study.first_digit    measure what is missing in records/studies
 """
 
 import dataclasses
+import math
 import sys
 
 import numpy as np
@@ -181,6 +182,17 @@ def dose(digit_lens=(100, 1000, 5000), shares=(10, 100, 300, 1000, 5000), least=
     return measures.common({which: times for which, times in found.items() if len(times) >= least})
 
 
+def explained(found, length, share):
+    """How much of the way from `length` to `share` digits the share alone makes, in log batches; found: `dose()`.
+
+    The median over seeds of log(length with that share / length) / log(share's own length / length); nan of none.
+    """
+    own, moved, other = (found.get(which, {}) for which in ((length, length), (length, share), (share, share)))
+    seeds = measures.shared([own, moved, other])
+    parts = [math.log(moved[seed] / own[seed]) / math.log(other[seed] / own[seed]) for seed in seeds]
+    return float(np.median(parts)) if parts else math.nan
+
+
 def dose_figure(found):
     """Batches until 99 % of sums are right against the first column's share of the loss; found: `dose()`.
 
@@ -204,9 +216,15 @@ def dose_figure(found):
     return fig
 
 
+def erring(cell="RNN"):
+    """What `half_trained` found, of the models of a cell that get some pair wrong."""
+    found = results(STUDY).get("half-trained", {})
+    return [looks for name, looks in found.items() if f" {cell}," in name and any(looks["off"])]
+
+
 def leads_figure():
     """Share of digits right behind a column in front, by what that column sums to; a thin line a model."""
-    models = [found["leads"] for found in results(STUDY).get("half-trained", {}).values() if any(found["off"])]
+    models = [found["leads"] for found in erring()]
     fig, ax = plots.figure("Any column in front repairs the first digit, but for one that sums to 9", height=3.2)
     plots.axis(ax, "", "sum of the column in front", "share of digits right", xlim=(-0.5, 18.5), ylim=(-0.02, 1.02))
     plots.curves(ax, {"": [(range(19), shares) for shares in models]}, {"": plots.RIGHT})

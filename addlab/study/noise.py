@@ -11,7 +11,6 @@ these can come out otherwise:
 python -m addlab.study.noise    measure what is missing in records/studies/noise.json; can be stopped
 """
 
-import dataclasses
 import json
 import sys
 
@@ -30,14 +29,14 @@ STUDY = "noise"
 FALL = 0.01  # the learning rate falls in a line to this share of itself
 GRID, MOST = 1, 60_000  # states are rounded to multiples of 1 / GRID, and followed until there are more than MOST
 LEVELS = (0.0, 0.25, 0.5, 1.0, 1.5)
+USUAL = dict(layers=1, lr=3e-3, batches=4000)
 SHIPPED = 2  # proved networks of noise 1 whose certificates are kept
 
 
 def plan():
     """[(config, whether the rate falls)], most telling first: one layer of 64 units, then what else it might be."""
     def each(seeds, falling=True, **settings):
-        usual = dict(layers=1, lr=3e-3, batches=4000)
-        return [(config, falling) for config in configs(seeds, **usual | settings)]
+        return [(config, falling) for config in configs(seeds, **USUAL | settings)]
 
     first, more = range(3), range(3, 10)
     return [*each(first, noise=(1.0, 0.0)), *each(first, noise=0.5), *each(more, noise=(1.0, 0.0)),
@@ -104,8 +103,7 @@ def proofs(model, machine=ADDITION, name=None):
 
 def name_of(config, falling):
     """The name of the certificate that is shipped of a training, or None."""
-    usual = dict(layers=1, lr=3e-3, batches=4000, noise=1.0)
-    shipped = [config for seed in range(SHIPPED) for config in configs([seed], **usual)]
+    shipped = configs(range(SHIPPED), **USUAL, noise=1.0)
     return f"noise_seed{config.seed}" if falling and config in shipped else None
 
 
@@ -116,46 +114,98 @@ def found():
             if key(config, falling) in known]
 
 
-def table():
-    """A row for each way of training, Markdown: how many of its seeds are proved by boxes, and by every state."""
-    groups = {}
-    for config, falling, result in found():
-        kind = config.cell, config.layers, config.hidden, config.digit_len, config.batches, falling, config.noise
-        groups.setdefault(kind, []).append(result)
-    rows = []
-    for (cell, layers, hidden, digits, batches, falling, noise), seeds in sorted(groups.items(), key=order):
-        leads = [seed["proved"] for seed in seeds if seed["proved"]]
-        closed = [seed["grid"]["states"] for seed in seeds if seed["grid"]["closed"]]
-        of = f" of {len(seeds)}"
-        rows.append([f"{cell}, {plots.name('layers', layers)} of {hidden}, {digits} digits", f"{batches:,}",
-                     "falling" if falling else "constant", f"{noise:g}", f"{len(leads)}{of}", span(leads, ".1f"),
-                     f"{len(closed)}{of}", span(closed, ",.0f"),
-                     middle([seed["reached"] or np.inf for seed in seeds]),
-                     f"{min(seed['survived'][0] for seed in seeds):,}"])
-    return claims.table(["network and sums", "batches", "rate", "noise", "proved by boxes", "least lead",
-                         "closed on the grid", "states", "batches to 99 %, shaken", "columns survived"], rows)
+def seeds(falling=True, **changes):
+    """The outcomes of all seeds of the usual training, but for some settings, as far as they have been measured."""
+    wanted = set(configs(range(100), **USUAL | changes))
+    return [result for config, fell, result in found() if fell == falling and config in wanted]
+
+
+def closed(outcome):
+    """Whether every state that the rounded network reaches says the right digits."""
+    return outcome["grid"]["closed"]
 
 
 def both(level):
     """(networks that have both proofs, networks trained): one layer of 64 units, all alike but for the noise."""
-    usual = configs(range(100), layers=1, lr=3e-3, batches=4000)
-    seeds = [result for config, falling, result in found()
-             if falling and dataclasses.replace(config, noise=0.0) in usual and config.noise == level]
-    return sum(bool(seed["proved"]) and seed["grid"]["closed"] for seed in seeds), len(seeds)
+    outcomes = seeds(noise=level)
+    return sum(bool(seed["proved"]) and closed(seed) for seed in outcomes), len(outcomes)
+
+
+# In words and in a picture
+
+def table():
+    """A row for each level of noise, Markdown, of the usual training."""
+    rows = []
+    for level in LEVELS:
+        outcomes = seeds(noise=level)
+        leads = [seed["proved"] for seed in outcomes if seed["proved"]]
+        states = [seed["grid"]["states"] for seed in outcomes if closed(seed)]
+        if outcomes:
+            rows.append([f"{level:g}", len(outcomes), len(leads), span(leads, ".1f"), len(states),
+                         span(states, ",.0f"), middle([seed["reached"] or np.inf for seed in outcomes])])
+    return claims.table(["noise", "networks", "proved by boxes", "least lead", "proved by every state", "states",
+                         "batches to 99 %, shaken"], rows)
 
 
 def finding():
     """One sentence: of how many seeds both proofs are found, with noise and without, all else being the same."""
     counts = {level: both(level) for level in LEVELS}
-    words = [f"{proved} of {seeds} at noise {level:g}" for level, (proved, seeds) in counts.items() if seeds]
+    words = [f"{proved} of {trained} at noise {level:g}" for level, (proved, trained) in counts.items() if trained]
     return f"Of one layer of 64 units, both proofs are found for **{claims.listing(words)}**."
 
 
-def order(group):
-    """The usual kind first, by its noise; then what differs from it."""
-    (cell, layers, hidden, digits, batches, falling, noise), _ = group
-    unusual = [cell != "RNN", layers != 1, hidden != 64, digits != 10, batches != 4000, not falling]
-    return sum(unusual), unusual, cell, layers, hidden, digits, batches, noise
+def noise_figure():
+    """A mark for each network and proof, full where it is found: by noise and training, and of other networks."""
+    usual, others = {f"noise {level:g}": seeds(noise=level) for level in LEVELS if seeds(noise=level)}, {}
+    for config, falling, outcome in sorted(found(), key=unusual):
+        if what := changed(config, falling):
+            same = (config.cell, config.layers, config.hidden) == ("RNN", 1, 64)
+            (usual if same else others).setdefault(what, []).append(outcome)
+    with_it, without = ("{} of {}".format(*both(level)) for level in (1.0, 0.0))
+    title = f"Proved twice: {with_it} networks with noise 1, {without} without"
+    lines = max(len(usual), len(others), 1)
+    fig, axes = plots.figure(title, columns=2, height=1.2 + 0.27 * lines)
+    for ax, rows, what in zip(axes, (usual, others), ("one layer of 64 units", "other networks"), strict=True):
+        plots.axis(ax, what, ylim=(lines - 0.4, -1.5))
+        proof_marks(ax, list(rows.values()))
+        ax.set_yticks(range(len(rows)), list(rows))
+    return fig
+
+
+def proof_marks(ax, rows):
+    """A row of marks for each of some lists of outcomes: left those by boxes, right those by every state."""
+    wide = max(map(len, rows), default=1)
+    for shift, words, paint, found_in in ((0, "by boxes", plots.RIGHT, lambda outcome: outcome["proved"]),
+                                          (wide + 1, "by every state", plots.CARRY, closed)):
+        plots.note(ax, words, shift - 0.4, -0.95, colour=paint)
+        for y, outcomes in enumerate(rows):
+            for x, outcome in enumerate(outcomes):
+                fill = paint if found_in(outcome) else "none"
+                ax.plot(shift + x, y, "o", markersize=6.5, color=paint, markerfacecolor=fill)
+    ax.set(xlim=(-0.8, 2 * wide + 0.8), xticks=[])
+    ax.grid(visible=False)
+
+
+def changed(config, falling):
+    """What tells a training from the usual one with noise 1, in words; "" for nothing, or for the noise alone."""
+    words = [] if config.cell == "RNN" else [config.cell]
+    for field, usual in (("layers", 1), ("hidden", 64), ("digit_len", 10)):
+        if getattr(config, field) != usual:
+            words.append(plots.name(field, getattr(config, field)))
+    if config.batches != USUAL["batches"]:
+        words.append(f"{config.batches:,} batches")
+    if not falling:
+        words.append("constant rate")
+    if words and config.noise != 1:
+        words.append(f"noise {config.noise:g}")
+    return ", ".join(words)
+
+
+def unusual(entry):
+    """The order in which what is changed is shown: the network's size first, then its cell, its data, its training."""
+    config, falling, _ = entry
+    return (not falling, config.batches != USUAL["batches"], config.batches, config.digit_len != 10, config.digit_len,
+            config.cell != "RNN", config.cell, config.layers, config.hidden, config.noise, config.seed)
 
 
 def middle(batches):

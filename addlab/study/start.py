@@ -4,7 +4,7 @@ All columns but the first are read from a state that some digits left. The first
 occurs once in a number: of the loss of n + 1 columns, 1/(n + 1) is about it, less and less the longer the numbers.
 
     lead    one column 0 + 0 stands in front, in training, so that every true column follows another
-    tenth   the first column gets a tenth of the loss, whatever the length
+    tenth   of the loss a tenth is set apart for the first column, whose share is then .1 + .9/(n + 1)
     learned the state before the first column is learned like a weight (by torch's autograd, slowly)
 
 And without any training, a finished model can be given a column 0 + 0 in front when it is tested.

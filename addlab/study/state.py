@@ -74,6 +74,7 @@ def state_figure(found):
     carry, digit = np.array(found["carry"]), np.array(found["digit"])
     for k, points in enumerate(found["layers"]):
         points = np.array(points)
+        apart = between(points, digit) > 0.5  # else the digits' names would lie on one another
         for ax, label, values, paints in (
                 (axes[0][k], "carry", carry, (plots.NO_CARRY, plots.CARRY)),
                 (axes[1][k], "digit", digit, [plots.RAMP(d / 9) for d in range(10)])):
@@ -81,8 +82,9 @@ def state_figure(found):
             for value in np.unique(values):
                 chosen = points[values == value]
                 ax.plot(*chosen.T, "o", color=paints[value], markersize=2.5, alpha=0.7, markeredgewidth=0)
-                if label == "digit":
-                    plots.note(ax, str(value), *np.median(chosen, axis=0), ha="center", colour=paints[value])
+                if label == "digit" and apart:
+                    top = np.median(chosen[:, 0]), chosen[:, 1].max()
+                    plots.note(ax, str(value), *top, ha="center", va="bottom", colour=paints[value])
             ax.set(xticks=[], yticks=[])
     return fig
 

@@ -39,11 +39,14 @@ def states_figure(adder, name):
     y *= np.sign(y[1])  # a direction has no sign of its own
     fig, ax = plots.figure(f"All {len(carry):,} states of {name}: two clouds and a start", height=4.2)
     plots.axis(ax, "", "from no carry to carry", "across, first principal component")
+    ax.margins(y=0.1)
     for value, colour in ((0, plots.NO_CARRY), (1, plots.CARRY)):
         here = np.flatnonzero(carry == value)[value == 0 :]  # the first of all is the start
-        dots = [np.column_stack((at[here], at[here], np.full(len(here), np.nan))).ravel() for at in (x, y)]
-        ax.plot(*dots, color=colour, linewidth=2.4)  # lines of no length: one path, not a mark for each state
-        ax.annotate(AFTER[1 + value], (x[here].mean(), y[here].max()), color=colour, ha="center", va="bottom")
+        for some in np.array_split(here, len(here) // 40 + 1):  # a longer path would be simplified, its dots left out
+            dots = [np.column_stack((at[some], at[some], np.full(len(some), np.nan))).ravel() for at in (x, y)]
+            ax.plot(*dots, color=colour, linewidth=2.4)  # lines of no length: one path, not a mark for each state
+        ax.annotate(AFTER[1 + value], (x[here].mean(), y[here].max()), (0, 5), textcoords="offset points",
+                    color=colour, ha="center", va="bottom")
     ax.plot(x[:1], y[:1], "o", color=plots.INK, markersize=7)
     ax.annotate(AFTER[0], (x[0], y[0]), (6, 6), textcoords="offset points", color=plots.INK)
     return fig

@@ -1,4 +1,6 @@
-"""What a study measured, kept as plain data in records/studies/NAME.json: {what: result}, a line each."""
+"""What a study measured, kept as plain data in records/studies/NAME.json: {what: result} or a list, a line each."""
+
+import json
 
 from addlab import files
 
@@ -15,3 +17,14 @@ def recall(name, what, compute):
         known[what] = compute()
         files.keep(f"studies/{name}.json", known[what], what)
     return known[what]
+
+
+def rows(path):
+    """The results of a study that is a list, a dict each; none where there is no such file yet."""
+    return json.loads(path.read_bytes()) if path.exists() else []
+
+
+def write_rows(path, rows):
+    """Write the results of a study that is a list, whole or not at all."""
+    files.make_folder(path.parent)
+    files.write_whole(path, ("[" + ",\n ".join(map(json.dumps, rows)) + "]\n").encode())

@@ -8,24 +8,25 @@ from collections import Counter
 
 import numpy as np
 from IPython.display import Markdown
+from matplotlib.patches import Rectangle
 
 import addrnn
 from addlab import files
 from addlab.inputs import Refusal
 from addlab.study import claims, measures, plots
-from addlab.study.experiments import configs, recorded
-from addrnn import Config, sample
+from addlab.study.experiments import configs, of_any_device, recorded
+from addrnn import Config
 
 HOW_TO_READ = "Thin: one seed. Thick: the median of all. Each point is a mean over ten batches, 2000 fresh sums."
 
 
 def groups_of(kind, values, seeds, train=False, needed=True, **settings):
-    """{value: [Run for each seed]} of the setting `kind`; values without any record are left out.
+    """{value: [Run for each seed]} of the setting `kind`, of any device; values without any record are left out.
 
     Of several `batches` the longest with a record is taken. With `train`, a seed that has none of them is trained for
     the longest. Raises ValueError, one line, where `needed` and there is no record at all.
     """
-    groups = {value: recorded(configs(seeds, **settings | {kind: value})) for value in values}
+    groups = {value: of_any_device(configs(seeds, **settings | {kind: value})) for value in values}
     if train:
         longest = np.max(settings.get("batches", Config().batches)).item()
         missing = [config for value, runs in groups.items()
@@ -128,6 +129,32 @@ def arrivals(kind, panels, title, name, caption="", names=None):
     return plots.save(fig, name, caption)
 
 
+def size_figure(sizes, name):
+    """Batches against the number of parameters, dots and a line through the medians; saved as figures/NAME.svg.
+
+    sizes: {cell: {units: (parameters, {seed: batches})}}; a width without runs is left out.
+    """
+    points = {cell: sorted((size, units, list(times.values())) for units, (size, times) in found.items() if times)
+              for cell, found in sizes.items()}
+    points = {cell: found for cell, found in points.items() if found}
+    ends = {cell: [claims.batches(np.median(found[end][2])) for end in (0, -1)] for cell, found in points.items()}
+    fig, ax = plots.figure("Batches from the fewest to the most parameters: " + claims.listing(
+        [f"{cell} {few} to {many}" for cell, (few, many) in ends.items()]), height=3.8)
+    reached = [batch for found in points.values() for *_, times in found for batch in times if math.isfinite(batch)]
+    reached = reached or [10, 1000]
+    plots.axis(ax, "", "parameters", "batches until 99 % right", xlim=(15_000, 135_000),
+               ylim=(0.85 * min(reached), 1.12 * max(reached)))
+    ax.set_xticks(range(25_000, 130_000, 25_000), [f"{n:,}" for n in range(25_000, 130_000, 25_000)])
+    for cell, found in points.items():
+        for size, units, times in found:
+            ax.plot([size] * len(times), times, "o", color=plots.colour("cell", cell), markersize=4.5, alpha=0.6)
+            plots.note(ax, plots.name("hidden", units), size, max(times) + 0.02 * max(reached), "center", "bottom",
+                       plots.colour("cell", cell))
+    plots.curves(ax, {cell: [([size for size, *_ in found], [np.median(times) for *_, times in found])]
+                      for cell, found in points.items()}, {cell: plots.colour("cell", cell) for cell in points})
+    return plots.save(fig, name, "One dot a seed, a line through the medians.")
+
+
 # The start state
 
 def half_trained(digit_lens, batches, seeds, train=False, **settings):
@@ -198,39 +225,6 @@ def median_shares(tested):
     return [float(np.median([list(shares.values())[i] for shares in tested.values()])) for i in (0, 1)]
 
 
-def led_by(run, first, second, count=500):
-    """Share of fresh sums right behind one column first + second, which carries nothing; [1, 1] is the first column."""
-    num1, num2, total = sample(count, run.config.digit_len, np.random.default_rng(4))
-    lead = [np.insert(digits, 0, value, axis=1) for digits, value in ((num1, first), (num2, second))]
-    return float((run.model.predict(*lead)[:, 1:] == total).all(axis=1).mean())
-
-
-def remedy_figure(panels, title):
-    """Batches against length for each remedy; panels: {measure: {remedy: {length: [Run]}}}.
-
-    A line goes through the medians, and breaks where most seeds end before they are there.
-    """
-    fig, axes = plots.figure(title, columns=len(panels))
-    for ax, (measure, trained) in zip(axes, panels.items(), strict=True):
-        colours = dict(zip(trained, (plots.FAINT, plots.RAMP(0.1), plots.RAMP(0.5), plots.RAMP(0.85)), strict=False))
-        times = {remedy: {n: [measure(run) for run in runs] for n, runs in groups.items()}
-                 for remedy, groups in trained.items()}
-        dots = [(remedy, n, batch) for remedy, found in times.items() for n, batches in found.items()
-                for batch in batches]
-        top = 1.15 * max((batch for *_, batch in dots if math.isfinite(batch)), default=100)
-        plots.axis(ax, str(measure), "digits", "batches" if ax is axes[0] else "", log="x", xlim=(8, 7000),
-                   ylim=(0, 1.05 * top))
-        for remedy, n, batch in dots:
-            came = math.isfinite(batch)
-            ax.plot(n, batch if came else top, "o" if came else "^", color=colours[remedy], markersize=4,
-                    alpha=0.6 if came else 1, markerfacecolor=None if came else "white")
-        plots.curves(ax, {remedy: [(list(found), [np.median(batches) for batches in found.values()])]
-                          for remedy, found in times.items()}, colours)
-        if any(math.isinf(batch) for *_, batch in dots):
-            plots.note(ax, "△ not within the run", 8.5, top)
-    return fig
-
-
 # Carries
 
 def fading_figure(readings):
@@ -272,4 +266,39 @@ def far_figure(far, title, colours):
         plots.decades(ax, [10**k for k in range(0, len(str(longest)), 2)])
         last = ax is axes[-1]
         plots.curves(ax, groups, colours, {name: name * last for name in groups})
+    return fig
+
+
+# Verdicts
+
+SIGNS = {"holds": ("++", "#1c4587"), "mostly holds": ("+", "#8fb0dd"), "mixed": ("±", "#f3ead2"),
+         "not settled": ("?", "#ffffff"), "mostly fails": ("−", "#eda58f"), "fails": ("− −", "#b3261e")}
+
+
+def verdict_figure(entries, title):
+    """The verdict on each claim (a column) by each measure (a row), that of the report framed.
+
+    entries: `claims.entries_so_far()`; claims that are asked by one measure alone are left out.
+    """
+    asked = {claim: entry for claim, entry in entries.items() if len(entry["measures"]) > 1}
+    usual = map(str, [*measures.LOSSES, *measures.ACCURACIES, *measures.ORIGINAL, measures.MISSED])
+    rows = list(dict.fromkeys([*usual, *(name for entry in asked.values() for name in entry["measures"])]))
+    rows = [name for name in rows if any(name in entry["measures"] for entry in asked.values())]
+    fig, ax = plots.figure(title, height=1.3 + 0.2 * len(rows))
+    for x, entry in enumerate(asked.values()):
+        for name, (word, *_) in entry["measures"].items():
+            sign, paint = SIGNS[word]
+            y, main = rows.index(name), name == entry["by"]
+            ax.add_patch(Rectangle((x - 0.46, y - 0.44), 0.92, 0.88, facecolor=paint, zorder=2 + main,
+                                   edgecolor=plots.INK if main else plots.FAINT, linewidth=2.4 if main else 0.5))
+            ax.text(x, y, sign, ha="center", va="center", fontsize=9, fontweight="bold", zorder=4,
+                    color="white" if word in ("holds", "fails") else plots.INK)
+    ax.set_xticks(range(len(asked)), list(asked))
+    ax.set_yticks(range(len(rows)), rows, fontsize=9)
+    ax.set(xlim=(-0.6, len(asked) - 0.4), ylim=(len(rows) - 0.4, -0.6))
+    ax.xaxis.tick_top()
+    ax.tick_params(length=0)
+    ax.grid(visible=False)
+    for side in ax.spines.values():
+        side.set_visible(False)
     return fig

@@ -64,7 +64,6 @@ def test_half_trained_models_fail_by_their_first_digit():
 
 
 @pytest.mark.parametrize("number, wanted", [
-    ("02", dict(digit_len=(1000, 5000), cell="RNN", layers=3, batches=(200, 300))),
     ("03", dict(digit_len=5000, cell="RNN", batches=300)),
     ("04", dict(digit_len=(1000, 5000), layers=3, batches=(200, 300, 400), seed=(0, 1, 2)))])
 def test_a_column_of_zeros_repairs_them(number, wanted):
@@ -79,27 +78,21 @@ def test_a_column_of_zeros_repairs_them(number, wanted):
     assert 100 * median(share for _, share in shares) == pytest.approx(after, abs=3)
 
 
-def test_a_column_that_sums_to_nine_does_not():
-    models = shipped(digit_len=(1000, 5000), cell="RNN", layers=3, batches=(200, 300))
-    shares = [right(wrong(model, *pairs(100, config["digit_len"]), lead=(digit, 9 - digit)))
-              for config, model in models for digit in (0, 4, 9)]
-    said = next(text for text in committed("02")[0].markdown if "0 + 9, 4 + 5 or" in text)
-    low, high = map(int, re.search(r"(\d+) % to (\d+) % of the sums", " ".join(said.split())).groups())
-    assert 100 * min(shares) == pytest.approx(low, abs=10) and 100 * max(shares) == pytest.approx(high, abs=3)
-
-
-def test_up_to_three_layers_the_first_keeps_the_carry_and_in_four_the_others_help():
-    sums, left = pairs(200, 100), {}
-    for config, model in shipped(digit_len=100, cell="RNN", lr=1e-3, batches=1000):
-        for name, layers in (("first", [0]), ("others", range(1, config["layers"]))):
-            kept = {k: v.clone() for k, v in model.state_dict().items()}
-            for layer in layers:
-                model.get_parameter(f"rnn.weight_hh_l{layer}").data.zero_()
-            left.setdefault((config["layers"], name), []).append(right(wrong(model, *sums)))
-            model.load_state_dict(kept)
-    assert max(max(left[k, "first"]) for k in (2, 3, 4)) < 0.01
-    assert min(left[2, "others"] + left[3, "others"]) > 0.98
-    assert min(left[4, "others"]) < 0.5 < median(left[4, "others"])
+def test_a_wrong_first_digit_is_one_too_large_and_a_column_that_sums_to_nine_hands_that_on():
+    """As 02 says of half-trained models, with torch's own forward pass."""
+    first, second = np.divmod(np.arange(100), 10)
+    erring, behind = 0, {0: [], 9: []}
+    for _, model in shipped(digit_len=(1000, 5000), cell="RNN", batches=(100, 150, 200, 300)):
+        with torch.no_grad():
+            says = model(first[:, None], second[:, None]).argmax(2).numpy()[:, 0]
+        off = (says - first - second) % 10
+        erring += bool(off.any())
+        assert set(off) <= {0, 1}
+        for total, shares in behind.items():
+            errors = wrong(model, first[:, None], second[:, None], (first + second)[:, None] % 10, (0, total))
+            shares += [1 - errors.mean()] * bool(off.any())
+    assert f"**{erring} of {erring}** half-trained models that err" in committed("02")[0].text
+    assert min(behind[0]) > 0.99 and median(behind[9]) < 0.95
 
 
 def test_no_model_overfits():
@@ -114,14 +107,14 @@ def test_no_model_overfits():
         error = np.sqrt((np.var(losses[0]) + np.var(losses[1])) / 19)
         gaps.append((np.mean(losses[1]) - np.mean(losses[0])) / error)
     assert len(gaps) == 20 and max(gaps) < 3  # other fresh batches than the notebook's: two could be passed by chance
-    assert "0 of 20 models" in next(text for text in committed("03")[0].markdown if text.startswith("**C7"))
+    assert re.search(r" 0 of \d+ models", next(text for text in committed("03")[0].markdown if text.startswith("**C7")))
 
 
 @pytest.mark.parametrize("number, parameters", [
     ("02", dict(digit_lens=[100, 1000], seeds=[4, 5], live_lens=[3], live_batches=20)),
-    ("03", dict(digit_lens=[10, 100], seeds=[1, 2], live_seeds=[0], live_batches=20)),
-    ("04", dict(digit_lens=[10, 100], seeds=[1, 2], live_batches=20)),
-    ("05", dict(digit_lens=[100, 1000], seeds=[1, 2], live_batches=20))])
+    ("03", dict(digit_len=10, seeds=[1, 2], long_len=1000, live_batches=20)),
+    ("04", dict(digit_len=10, seeds=[1, 2], live_batches=20)),
+    ("05", dict(digit_lens=[100, 1000], seeds=[1, 2], live_batches=20, spoiled_batches=20))])
 def test_with_two_long_lengths_and_two_seeds_a_notebook_says_nothing_untrue(number, parameters, shelf):
     said, given = committed(number)
     said = Said(next((ROOT / "notebooks").glob(f"{number}_*.ipynb"))).run(**parameters)
