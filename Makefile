@@ -21,7 +21,8 @@ lab: $(READY)
 	@echo '$(PORT)' | grep -Eqx '[0-9]{0,5}' && [ '0$(PORT)' -le 65535 ] || \
 	 { echo "addrnn: PORT: got $(PORT), allowed is a whole number up to 65535" >&2; exit 2; }
 	@$(VENV)/bin/python -m nbformat.sign notebooks/*.ipynb  # else JupyterLab shows no SVG before a cell is run
-	ADDRNN_HOME=$${ADDRNN_HOME:-"$$PWD/lab"} PYTHONPATH="$$PWD" $(VENV)/bin/python -m jupyterlab \
+	home="$${ADDRNN_HOME:-lab}"; case "$$home" in /*|'~'*) ;; *) home="$$PWD/$$home" ;; esac; \
+	ADDRNN_HOME="$$home" PYTHONPATH="$$PWD" $(VENV)/bin/python -m jupyterlab \
 	 --ContentsManager.pre_save_hook=tools.tidy.saved \
 	 $(if $(PORT),--port $(PORT)) $(if $(filter no,$(BROWSER)),--no-browser) $(if $(filter 0,$(shell id -u)),--allow-root)
 

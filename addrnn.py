@@ -19,7 +19,7 @@ import torch
 from torch import nn
 
 from addlab import engine, files, inputs
-from addlab.devices import as_digits, check_room, device_name, full_precision, pick_device
+from addlab.devices import Draws, as_digits, check_room, device_name, device_of, evaluating, full_precision, pick_device
 from addlab.inputs import COUNT, LEVEL, RATE, SEED, SHARE
 from addlab.noisy import noisy_states
 from addlab.progress import as_table, one_line, progress_bar
@@ -183,11 +183,9 @@ def predict(model: nn.Module, num1, num2) -> np.ndarray:
     """
     if engine.supports(model):
         return engine.predict(model, num1, num2)
-    was_training = model.training
-    device = next(model.parameters()).device
-    with full_precision():
-        logits = model.eval()(as_digits(num1, device), as_digits(num2, device))
-    model.train(was_training)
+    device = device_of(model)
+    with evaluating(model):
+        logits = model(as_digits(num1, device), as_digits(num2, device))
     return logits.argmax(2).cpu().numpy()
 
 
@@ -230,7 +228,7 @@ class Run:
 
 def autograd(model, num1, num2, total, noise=None):
     """Torch's gradients, left in the parameters; returns (loss, share of sums wholly right)."""
-    device = next(model.parameters()).device
+    device = device_of(model)
     total = as_digits(total, device)
     with full_precision():
         noisy = () if noise is None else (torch.as_tensor(noise, device=device),)
@@ -247,13 +245,14 @@ class Training:
     def __init__(self, config, device=None, model=None, data=None, optimizer=None):
         device = pick_device(device)
         check_room(config)
-        _, self.rng, test_rng, self.noise_rng = streams(config.seed)
+        _, rng, test_rng, self.noise_rng = streams(config.seed)
         self.model = (Adder(config) if model is None else model).to(device)
-        self.data = functools.partial(sample, chains=config.chains) if data is None else data
-        adam = engine.Adam if engine.supports(self.model) else torch.optim.Adam
-        parameters = self.model.parameters()
-        self.optimizer = adam(parameters, config.lr) if optimizer is None else optimizer(parameters)
-        self.test_set = self.data(config.test_batch_size, config.digit_len, test_rng)
+        ahead = device.type == "cuda" and data is None
+        data = functools.partial(sample, chains=config.chains) if data is None else data
+        self.draw = Draws(functools.partial(data, config.batch_size, config.digit_len), rng, ahead)
+        adam = functools.partial(engine.Adam if engine.supports(self.model) else torch.optim.Adam, lr=config.lr)
+        self.optimizer = (adam if optimizer is None else optimizer)(self.model.parameters())
+        self.test_set = data(config.test_batch_size, config.digit_len, test_rng)
         self.run = Run(config, model=self.model, device=device_name(device),
                        versions={"numpy": np.__version__, "data": DATA_VERSION, **engine.versions(self.model)})
 
@@ -261,7 +260,7 @@ class Training:
         """One batch: draw it, loss and gradients, update, note."""
         run, config = self.run, self.run.config
         begin = time.perf_counter()
-        batch = self.data(config.batch_size, config.digit_len, self.rng)
+        batch = self.draw()
         gradients = engine.gradients if engine.supports(self.model) else autograd  # the same, to rounding
         noise = engine.draw_noise(self.noise_rng, self.model, *batch[0].shape, config.noise) if config.noise else None
         loss, accuracy = gradients(self.model, *batch, noise)

@@ -1,7 +1,10 @@
 """Where a model runs: the CPU or a GPU, in full float32, and how many runs fit side by side."""
 
 import contextlib
+import copy
+import functools
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +15,7 @@ from addlab.inputs import COUNT, Refusal, checked, number, shown
 
 WORKER_BYTES = 440 << 20  # of a process that has torch and the kernels
 CONTEXT_BYTES = 600 << 20  # of a process on a GPU, before its run
+GROUP = Path("/sys/fs/cgroup")
 TENSORS = 16  # of [digits, batch, hidden] that a layer holds on a GPU; an H100's memory in use says 9 to 16
 
 
@@ -48,7 +52,7 @@ def check_room(config):
 
 def memory():
     """Bytes of memory that this process may use."""
-    limit = read_group("memory.max").strip()
+    limit = (read_group("memory.max") or read_group("memory/memory.limit_in_bytes")).strip()
     here = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 2**63
     return min(here, int(limit)) if limit.isdecimal() else here
 
@@ -79,16 +83,62 @@ def full_precision():
         matmul.allow_tf32 = before
 
 
+@contextlib.contextmanager
+def evaluating(model):
+    """A model in evaluation mode, in full float32; each of its parts as it was afterwards."""
+    before = [(part, part.training) for part in model.modules()]
+    try:
+        with full_precision():
+            yield model.eval()
+    finally:
+        for part, training in before:
+            part.training = training
+
+
+def device_of(model):
+    return next((p.device for p in model.parameters()), torch.device("cpu"))
+
+
+class Draws:
+    """Batches of draw(rng), one a call; with `ahead` the next is drawn on a thread while a GPU works on this one.
+
+    It is drawn from a copy of the stream, so that `rng` stands where the batches that were given leave it.
+    """
+
+    def __init__(self, draw, rng, ahead):
+        self.draw, self.rng, self.ahead, self.next = draw, rng, ahead, None
+
+    def __call__(self):
+        batch, self.rng = drawn(self.draw, self.rng) if self.next is None else self.next.result()
+        if self.ahead:
+            self.next = drawing_thread().submit(drawn, self.draw, copy.deepcopy(self.rng))
+        return batch
+
+    def __getstate__(self):  # a copy draws its next batch itself
+        return vars(self) | {"next": None}
+
+
+def drawn(draw, rng):
+    return draw(rng), rng
+
+
+@functools.cache
+def drawing_thread():
+    return ThreadPoolExecutor(1, thread_name_prefix="draw")
+
+
+os.register_at_fork(after_in_child=drawing_thread.cache_clear)  # a forked process has none of its parent's threads
+
+
 def cores():
     """Cores that this process may use: of those it is bound to, as many as its control group's quota allows."""
     try:
         bound = len(os.sched_getaffinity(0))
     except AttributeError:
         bound = os.cpu_count() or 1
-    quota, _, period = read_group("cpu.max").partition(" ")
-    if quota.isdecimal() and period.strip().isdecimal():
-        bound = min(bound, max(1, int(quota) // int(period)))
-    return bound
+    quota = read_group("cpu.max") or f"{read_group('cpu/cpu.cfs_quota_us')} {read_group('cpu/cpu.cfs_period_us')}"
+    numbers = [int(word) for word in quota.split() if word.isdecimal()]  # of microseconds a period; "max" and -1: none
+    return min(bound, max(1, numbers[0] // numbers[1])) if len(numbers) == 2 else bound
 
 
 def most_workers():
@@ -102,9 +152,9 @@ def workers_that_fit():
 
 
 def read_group(name):
-    """A limit of this process's control group (Linux), empty where there is none."""
+    """A limit of this process's control group (Linux, version 2 or 1), empty where there is none."""
     try:
-        return Path("/sys/fs/cgroup", name).read_text()
+        return (GROUP / name).read_text()
     except OSError:
         return ""
 

@@ -53,7 +53,8 @@ def read_weights(path, kind):
     try:
         data = read_whole(path)
         tensors, beside = tensors_of(data), metadata_of(data)
-        settings = beside.get("config", {}) | settings_of(tensors)
+        told = beside.get("config", {})
+        settings = told | settings_of(tensors, told.get("cell"))
         known = {field.name: settings[field.name] for field in fields(kind) if field.name in settings}
         return kind(**known), tensors, beside.get("grid")
     except OSError as error:
@@ -81,12 +82,16 @@ def metadata_of(data):
     return found
 
 
-def settings_of(tensors):
-    """The settings that an Adder's weights tell by their shapes; raises ValueError for other tensors."""
+def settings_of(tensors, told=None):
+    """The settings that an Adder's weights tell by their shapes; raises ValueError for other tensors.
+
+    told: its cell, by its file; where several cells have weights of these shapes, shapes do not tell.
+    """
     try:
         hidden, embedding = tensors["dense.weight"].shape[1], tensors["embed_layer.weight"].shape[1]
         gates = tensors["rnn.weight_hh_l0"].shape[0] // hidden
-        cell = {engine.gates(name): name for name in engine.CELLS}[gates]
+        cells = [name for name in engine.CELLS if engine.gates(name) == gates]
+        cell = told if told in cells else cells[0]
     except (KeyError, IndexError, ZeroDivisionError):
         raise ValueError("its tensors are no adder's") from None
     layers = sum(name.startswith("rnn.weight_hh_l") for name in tensors)
@@ -272,7 +277,7 @@ class Store:
     def save_checkpoint(self, training):
         """Write all that the next step of a run depends on, behind its digest."""
         state = {"record": record_of(training.run), "model": training.model.state_dict(),
-                 "optimizer": training.optimizer.state_dict(), "rng": training.rng.bit_generator.state,
+                 "optimizer": training.optimizer.state_dict(), "rng": training.draw.rng.bit_generator.state,
                  "noise_rng": training.noise_rng.bit_generator.state}
         buffer = io.BytesIO()
         torch.save(state, buffer)
@@ -298,5 +303,5 @@ class Store:
         training.run = replace(run, **facts)
         training.model.load_state_dict(state["model"])
         training.optimizer.load_state_dict(state["optimizer"])
-        training.rng.bit_generator.state = state["rng"]
+        training.draw.rng.bit_generator.state = state["rng"]
         training.noise_rng.bit_generator.state = state["noise_rng"]

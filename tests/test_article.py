@@ -409,6 +409,31 @@ def test_all_works_by_keyboard_alone(browse, page):
     wait(driver, "prove", "Batch")
 
 
+def busy(driver):
+    """Seconds for which the page's main thread has computed, whatever else the machine does."""
+    metrics = driver.execute_cdp_cmd("Performance.getMetrics", {})["metrics"]
+    return next(one["value"] for one in metrics if one["name"] == "TaskDuration")
+
+
+@needs_browser
+def test_the_page_opens_in_less_than_a_second_and_training_leaves_it_free(browse, tmp_path):
+    (tmp_path / "page.html").write_text(article.page({name: article.facts(name) for name in article.PIECES}), "utf-8")
+    driver = browse("about:blank")
+    driver.execute_cdp_cmd("Performance.enable", {"timeDomain": "threadTicks"})
+    before = busy(driver)
+    driver = browse((tmp_path / "page.html").as_uri())
+    press(driver, "prove", "Train and prove")
+    opening = busy(driver)
+    assert opening - (before if before < opening else 0) < 1
+    wait(driver, "prove", "Batch")
+    press(driver, "learn", "Train")
+    before, begin = busy(driver), time.monotonic()
+    time.sleep(3)
+    assert busy(driver) - before < 0.4 * (time.monotonic() - begin)  # a frame has time to spare
+    assert "Batch" in one(driver, ".prove").text
+    driver.execute_cdp_cmd("Performance.disable", {})
+
+
 @needs_browser
 @pytest.mark.parametrize("width", [390, 1280])
 @pytest.mark.parametrize("dark", [False, True])

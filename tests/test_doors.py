@@ -183,6 +183,23 @@ def test_as_many_workers_train_as_are_wanted(home, monkeypatch):
     assert devices.workers_that_fit() == 3  # and no more than memory holds
 
 
+@pytest.mark.parametrize(("limits", "processes"), [
+    ({}, 64), ({"cpu.max": "max 100000\n"}, 64), ({"cpu.max": "250000 100000\n"}, 2),
+    ({"cpu.max": "50000 100000\n"}, 1),
+    ({"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, 64),
+    ({"cpu/cpu.cfs_quota_us": "300000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 3),
+    ({"memory.max": f"{5 * devices.WORKER_BYTES}\n"}, 5), ({"memory.max": "max\n"}, 64),
+    ({"memory/memory.limit_in_bytes": f"{4 * devices.WORKER_BYTES}\n"}, 4)])
+def test_no_more_workers_than_a_containers_quota_and_memory(limits, processes, tmp_path, monkeypatch):
+    monkeypatch.setattr(devices, "GROUP", tmp_path)  # what a container of 64 cores and a terabyte shows
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: range(64))
+    monkeypatch.setattr(os, "sysconf", {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 2**28}.get)
+    for name, text in limits.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert devices.workers_that_fit() == processes
+
+
 def test_a_script_needs_no_guard(home, tmp_path):
     (tmp_path / "script.py").write_text("""import addrnn
 print("begun")

@@ -1,6 +1,8 @@
 """Every state that a network reaches: the same bits however it is asked, the counts, the shortest that is wrong."""
 
+import dataclasses
 import itertools
+import json
 import re
 
 import numpy as np
@@ -216,7 +218,8 @@ def test_the_command_says_closed_wrong_or_not_closed(capsys, tmp_path):
     network.save(tmp_path / "shaken.safetensors")
     Rounded(network, 1).save(tmp_path / "coarse.safetensors")
     with safetensors.safe_open(tmp_path / "coarse.safetensors", "pt") as file:
-        assert file.metadata() == {"grid": "1"}
+        told = {name: json.loads(text) for name, text in file.metadata().items()}
+    assert told == {"grid": 1, "config": dataclasses.asdict(network.config)}
     found = exhaust(Rounded(network, 1))
     for arguments in (["shaken.safetensors", "--grid", "1"], ["coarse.safetensors"]):
         assert main(["exhaust", str(tmp_path / arguments[0]), *arguments[1:]]) == 1

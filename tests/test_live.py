@@ -68,3 +68,11 @@ def test_a_frame_shows_both_curves_inside_its_bounds(batches):
             points[-1, 1] - points[0, 1]) >= 0).all()
         assert (points >= 0).all() and (points <= [float(svg.get("width")), float(svg.get("height"))]).all()
     assert f"batch {batches} of 1000" in svg.find("{*}text").text
+
+
+@pytest.mark.parametrize("losses", [[float("nan")], [2.3, 2.4, 1e7], [2.3] * 15 + [float("inf")]])
+def test_a_run_that_diverges_ends_in_a_figure_too(losses, home):
+    plots.use_style()
+    run = Run(Config(), loss=losses, batch_accuracy=[0.0] * len(losses), diverged=True)
+    live.Curves("test")(run)
+    assert "Seed 0 takes more than 1000 batches" in (home / "figures" / "test.svg").read_text()

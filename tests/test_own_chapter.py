@@ -56,15 +56,15 @@ def copy(tmp_path):
     return tmp_path
 
 
-def run(copy, *command):
-    """A finished program in the copy, with no ADDRNN_HOME."""
+def run(copy, *command, **more):
+    """A finished program in the copy, with no ADDRNN_HOME but what is in `more`."""
     env = {name: value for name, value in os.environ.items() if name not in ("ADDRNN_HOME", "MAKEFLAGS", "BOOK")}
     return subprocess.run(command, cwd=copy, capture_output=True, text=True, timeout=300,
-                          env=env | {"PYTHONPATH": str(ROOT)})
+                          env=env | {"PYTHONPATH": str(ROOT)} | more)
 
 
-def make_report(copy, book=None):
-    return run(copy, sys.executable, "-m", "tools.report", *([book] if book else []))
+def make_report(copy, book=None, **more):
+    return run(copy, sys.executable, "-m", "tools.report", *([book] if book else []), **more)
 
 
 def made_under(folder):
@@ -135,6 +135,8 @@ def test_a_chapter_of_a_readers_own_keeps_its_records_apart_in_the_whole_report(
     assert make_report(copy).returncode == 1
     assert (copy / "notebooks/home").read_text() == str(copy / "lab")
     assert (copy / "notebooks/root").read_text() == str(copy)
+    assert make_report(copy, "notebooks/08_ours.ipynb", ADDRNN_HOME="kept").returncode == 1
+    assert (copy / "notebooks/root").read_text() == str(copy / "kept")
 
 
 def test_cells_that_show_nothing_have_no_fold_of_their_own(tmp_path):

@@ -416,6 +416,10 @@ def test_each_chapter_of_the_pdf_begins_on_its_own_page_and_the_article_is_the_f
         assert text.startswith(entry.title), entry.title
 
 
+def test_pdf_is_read_in_an_evening(real):
+    assert len(pypdf.PdfReader(real / "addrnn.pdf").pages) <= 25
+
+
 def test_pdf_is_the_same_each_time_and_bears_no_date(sample):
     before = (sample / "report/addrnn.pdf").read_bytes()
     report.build(good(sample), sample / "again")

@@ -2,7 +2,9 @@
 
 import concurrent.futures
 import contextlib
+import copy
 import dataclasses
+import functools
 import hashlib
 import json
 import os
@@ -21,7 +23,7 @@ from conftest import ROOT
 
 import addrnn
 from addlab import workers
-from addlab.devices import cores
+from addlab.devices import Draws, cores
 from addlab.records import Store, record_of, seal_of, tensor_bytes
 
 TINY = addrnn.Config(digit_len=3, layers=1, batches=30, eval_every=10, batch_size=20, test_batch_size=20, hidden=8,
@@ -65,6 +67,30 @@ def test_a_record_gives_back_its_run(store):
     store.write(run)
     assert same(store.read(TINY), run) and store.read(TINY).seconds == run.seconds
     assert sorted(p.name for p in store.path(TINY).parent.iterdir()) == ["seed0.json", "seed0.safetensors"]
+
+
+@pytest.mark.parametrize("between", [lambda same: same, copy.deepcopy, lambda same: pickle.loads(pickle.dumps(same))])
+def test_batches_that_are_drawn_ahead_are_the_same(between):
+    given = []
+    for ahead in (False, True):
+        draws = Draws(functools.partial(addrnn.sample, 5, 4), addrnn.streams(3)[1], ahead)
+        given.append([])
+        for batch in range(6):
+            if batch == 3:
+                draws = between(draws)
+            given[-1].append([*(digits.tolist() for digits in draws()), draws.rng.bit_generator.state])
+    assert given[0] == given[1]
+
+
+def test_a_run_that_draws_ahead_and_is_resumed_is_the_same_run(store):
+    for batches in (7, TINY.batches):
+        training = addrnn.Training(TINY)
+        training.draw.ahead = True  # as on a GPU
+        store.load_checkpoint(training)
+        while len(training.run.loss) < batches:
+            training.step()
+        store.save_checkpoint(training)
+    assert same(training.run, addrnn.train(TINY))
 
 
 def test_all_records_are_one_table(home, store):

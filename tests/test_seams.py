@@ -126,6 +126,26 @@ def test_code_is_never_ignored_for_weights(change):
         assert train(dataclasses.replace(SMALL, batches=1, batch_size=5), model=model).loss[0] > 0 and loss > 0
 
 
+def test_asking_leaves_every_part_of_a_model_in_its_mode():
+    model = Both()
+    model.dense.eval()
+    addrnn.predict(model, [[1, 2]], [[3, 4]])
+    with pytest.raises(IndexError):
+        addrnn.predict(model, [[1, 12]], [[3, 4]])
+    assert (model.training, model.rnn.training, model.dense.training) == (True, True, False)
+
+
+class School(nn.Module):
+    """The school method, which has no parameters."""
+
+    def forward(self, num1, num2):
+        return nn.functional.one_hot(torch.as_tensor(addrnn.carry_add(num1.numpy(), num2.numpy())), 10)
+
+
+def test_a_module_without_parameters_is_evaluated():
+    assert addrnn.evaluate(School(), *addrnn.sample(20, 6, np.random.default_rng(0))) == (1.0, 1.0)
+
+
 def test_a_run_with_a_seam_is_in_no_record(home):
     train(SMALL, data=subtract)
     assert not list(home.rglob("*.json"))

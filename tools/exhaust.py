@@ -12,7 +12,6 @@ if __name__ == "__main__":
 # isort: split
 import json
 import multiprocessing
-import os
 import sys
 from pathlib import Path
 
@@ -20,6 +19,7 @@ import torch
 
 import addrnn
 from addlab.command import fail, one_line_errors
+from addlab.devices import workers_that_fit
 from addlab.study import studies
 from addlab.study.short import shapes
 from addlab.study.short import short_sums as searched
@@ -40,7 +40,7 @@ def short_sums():
     rows = studies.rows(FOLDER / "short_sums.json")
     missing = [(model, digits) for digits in DIGITS for model in MODELS
                if not any((row["model"], row["digits"]) == (model, digits) for row in rows)]
-    many = min(os.cpu_count(), len(missing) or 1)
+    many = min(workers_that_fit(), len(missing) or 1)
     with multiprocessing.get_context("spawn").Pool(many, torch.set_num_threads, [1]) as pool:
         for row in pool.imap_unordered(short, missing):
             print(json.dumps(row)[:300], flush=True)

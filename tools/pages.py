@@ -24,7 +24,7 @@ from tools.figures import Sheet
 
 ROOT = Path(__file__).resolve().parents[1]
 TEMPLATE = ROOT / "tools" / "template"
-WIDTHS = 80, 75, 70, 65, 60  # of a figure in the PDF, in per cent of the text's
+WIDTHS = 80, 74, 68, 63, 58  # of a figure in the PDF, in per cent of the text's
 
 
 def pandoc(text, form, folder, template, alone="", **metadata):

@@ -25,7 +25,7 @@ import typst
 from ipykernel.kernelspec import write_kernel_spec
 from papermill.exceptions import PapermillExecutionError
 
-from addlab.files import write_whole
+from addlab.files import home, write_whole
 from addlab.inputs import Refusal, shown
 from tools.chapter import Chapter
 from tools.pages import build, build_alone
@@ -72,15 +72,15 @@ def home_of(path):
     return ROOT if is_chapter(path.name) else ROOT / "lab"
 
 
-def refresh(path, out=None, home=None):
+def refresh(path, out=None, records=None):
     """Execute a notebook at its default parameters and write it to `out`, by default back.
 
-    home: where its records and figures go, unless ADDRNN_HOME says. Returns what went wrong as one line, or None. A
-    notebook that fails stays as it was.
+    records: the folder that its records and figures go to, unless ADDRNN_HOME says. Returns what went wrong as one
+    line, or None. A notebook that fails stays as it was.
     """
     out = out or path
-    if home:
-        os.environ["ADDRNN_HOME"] = str(home)
+    if records:
+        os.environ["ADDRNN_HOME"] = str(records)
     try:
         notebook = papermill.execute_notebook(path, None, kernel_name="python3", cwd=path.parent, progress_bar=False)
         data = (nbformat.writes(tidy(notebook)) + "\n").encode()
@@ -99,6 +99,8 @@ def main(arguments):
     """Run and rebuild all, or one notebook alone; leaves with status 1 and a line for each notebook that fails."""
     if len(arguments) > 1:
         raise Refusal(f"BOOK: got {len(arguments)} notebooks, allowed is one, or none for the whole report")
+    if os.environ.get("ADDRNN_HOME"):
+        os.environ["ADDRNN_HOME"] = str(home())  # a notebook runs in a folder of its own
     try:
         files = made_alone(checked(Path(arguments[0]))) if arguments else made(chapters())
     except typst.TypstError as error:

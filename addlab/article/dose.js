@@ -5,7 +5,7 @@ import {ball, chart, curve, glide, rule, words} from "./plot.js";
 
 /** `share`: that of so many digits.
  * @typedef {{digits: number, share: number, batches: number[], middle: number}} Row */
-/** @typedef {{rows: Row[], parts: {digits: number, alone: number, whole: number, part: number}[], seeds: number,
+/** @typedef {{rows: Row[], parts: {digits: number, alone: number, whole: number}[], seeds: number,
  *             spread: [number, number]}} Data */
 
 const ROW = 26, HEAD = 34, AXIS = 40, LEFT = 104, RIGHT = 46;  // px
@@ -35,8 +35,8 @@ export default function mount(root, {rows, parts, seeds, spread}) {
   body.append(element("div", {class: "row"}, group.root), element("figure", {}, view.root), verdict,
     element("p", {class: "note"}, `A dot is one of ${seeds} seeds, the number the middle one’s batches until 99 % of `
       + "sums are right. Filled: the share that the length gives. Hollow: a share set by hand. "
-      + `100 digits ${rises.join("; ")}. So the share makes ${parts.map(({part}) => percent(part)).join(" and ")} of `
-      + `the wait, counted in factors; in single seeds it is ${percent(spread[0])} to ${percent(spread[1])}.`));
+      + `100 digits ${rises.join("; ")}. In single seeds the share alone makes ${percent(spread[0])} to `
+      + `${percent(spread[1])} of the wait, counted in factors.`));
   const say = announce(body);
 
   function draw(width) {
@@ -54,7 +54,8 @@ export default function mount(root, {rows, parts, seeds, spread}) {
                  curve([[x(middle), y - 11], [x(middle), y + 11]], {stroke: "var(--no-carry)", "stroke-width": 3}));
       for (const value of batches) marks.push(
         own ? ball([x(value), y], "var(--ink)", 5.5)
-          : svg("circle", {cx: x(value), cy: y, r: 4.5, fill: "var(--paper)", stroke: "var(--ink)", "stroke-width": 2}));
+          : svg("circle", {cx: x(value), cy: y, r: 4.5, fill: "var(--paper)", stroke: "var(--ink)",
+                           "stroke-width": 2}));
       marks.push(words(x(Math.max(...batches)) + 11, y + 4.5, String(middle), "start", "var(--no-carry)", "600"));
     });
     for (const tick of [100, 200, 400, 800, 1600].filter(tick => tick > low && tick < high))

@@ -49,8 +49,9 @@ function fill(body, data) {
       element("figure", {}, element("figcaption", {}, "What a probe reads off the state, nine after nine"), paths.root),
       element("figure", {}, element("figcaption", {}, "Where one more nine takes it: downhill"), valley.root)),
     verdict,
-    element("p", {class: "note"}, "The two sums differ in their first column alone. Below the curves: each digit that "
-      + "the network says, red where it is wrong. The landscape’s slope is the mean move of states mixed from both."));
+    element("p", {class: "note"}, "The two sums differ in their first column alone. A probe is a weighted sum of the "
+      + "state’s units, fitted to be 1 for a carry and −1 for none. Below the curves: each digit that the network "
+      + "says, red where it is wrong. The landscape’s slope is the mean move of states mixed from both."));
   const say = announce(body);
 
   function group() { return studies[kind] ??= data.kinds[kind].networks.map(study); }

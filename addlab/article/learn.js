@@ -25,7 +25,7 @@ export default function mount(root) {
     question: "Can a network find out from sums alone how to add?",
     hint: "Press Train and watch one learn; then try longer numbers, or 0 and 1."});
   const settings = {cell: "RNN", base: 10, digits: 10, seed: 0, until: ENOUGH, batches: MOST};
-  let job = null, state = "new", loss = [], right = [], report = null, sums = [];
+  let job = null, state = "new", loss = [], right = [], report = null, sums = [], painting = 0;
 
   const train = button("Train", () => state === "going" ? pause() : go(), {class: "main"});
   const step = button("One batch", () => { begin(); state = "paused"; job.step(); show(); });
@@ -87,25 +87,27 @@ export default function mount(root) {
     const number = () => Array.from({length: settings.digits}, () => random.below(settings.base)).join("");
     sums = Array.from({length: SUMS}, () => [number(), number()]);
     list.replaceChildren(...sums.map(([a, b]) =>
-      element("li", {}, element("span", {class: "pair"}, `${a} + ${b}`), element("span", {class: "answer"}))));
+      element("li", {}, element("span", {class: "pair"}, `${a} + ${b}`),
+              element("span", {class: "answer"}, ...Array.from({length: settings.digits + 1}, () => element("i"))))));
     list.style.setProperty("--letters", String(2 * settings.digits + 3));
     list.classList.toggle("long", settings.digits > 12);
   }
 
-  /** Writes what the network now says of each sum, wrong digits marked. */
+  /** Writes what the network now says of each sum, wrong digits marked; touches what changed alone. */
   function write() {
     let whole = 0;
     sums.forEach(([a, b], i) => {
-      const said = report?.said[i], answer = list.children[i].lastChild;
+      const said = report?.said[i], marks = list.children[i].lastChild.children;
       let carry = 0, wrong = 0;
-      const marks = Array.from({length: settings.digits + 1}, (_, column) => {
+      for (let column = 0; column <= settings.digits; column++) {
         const at = settings.digits - 1 - column, sum = Number(a[at] ?? 0) + Number(b[at] ?? 0) + carry;
         carry = sum >= settings.base ? 1 : 0;
-        const digit = said?.[column] ?? (said ? 0 : "·"), good = digit === sum % settings.base;
+        const digit = String(said ? said[column] ?? 0 : "·"), good = digit === String(sum % settings.base);
         if (said && !good) wrong++;
-        return element("i", {class: said ? good ? "" : "bad" : "none"}, String(digit));
-      });
-      answer.replaceChildren(...marks.reverse());
+        const mark = marks[settings.digits - column], look = said ? good ? "" : "bad" : "none";
+        if (mark.textContent !== digit) mark.textContent = digit;
+        if (mark.className !== look) mark.className = look;
+      }
       list.children[i].classList.toggle("done", Boolean(said) && !wrong);
       if (said && !wrong) whole++;
     });
@@ -145,15 +147,18 @@ export default function mount(root) {
       right.push(value.right);
     }
     report = latest;
-    const whole = write();
-    if (over) {
-      state = "over";
-      say(`After ${loss.length} batches, ${whole} of ${SUMS} sums are right.`);
+    if (!over) {  // at most once a frame, however fast it learns
+      painting ||= requestAnimationFrame(() => { write(); show(); });
+      return;
     }
+    state = "over";
+    say(`After ${loss.length} batches, ${write()} of ${SUMS} sums are right.`);
     show();
   }
 
   function show() {
+    cancelAnimationFrame(painting);
+    painting = 0;
     train.textContent = {new: "Train", going: "Pause", paused: "Go on", over: "Train again"}[state];
     step.disabled = state === "going" || state === "over";
     take.hidden = !loss.length || state === "going" || !document.querySelector(".addrnn.beat");
@@ -178,5 +183,10 @@ export default function mount(root) {
   }
 
   reset();
-  return {destroy() { job?.stop(); charts.forEach(made => made.destroy()); root.replaceChildren(); }};
+  return {destroy() {
+    job?.stop();
+    cancelAnimationFrame(painting);
+    charts.forEach(made => made.destroy());
+    root.replaceChildren();
+  }};
 }

@@ -31,7 +31,8 @@ def panel(title, height, marks):
 
 
 def words(x, y, text, anchor="middle", fill="var(--faint)"):
-    return f'<text x="{x:.4g}" y="{y:.4g}" text-anchor="{anchor}" style="fill:{fill}">{escape(str(text))}</text>'
+    ink = "var(--carry-ink)" if fill == PAINT[1] else fill  # a carry's colour is too light for words
+    return f'<text x="{x:.4g}" y="{y:.4g}" text-anchor="{anchor}" style="fill:{ink}">{escape(str(text))}</text>'
 
 
 def line(points, paint, width=1.5):
@@ -100,8 +101,9 @@ def fade():
                 marks.append(line(zip(across, height(reading(model, weights, first)), strict=True), paint))
         panels.append(panel(f"Training: {name}, {len(models)} seeds", 198, marks))
     return piece("How long does a carry last?", panels,
-                 "What a probe reads off the state, nine after nine, of 999…9 + 1 and 999…9 + 0. Where the two lines "
-                 "of a network meet, the carry is forgotten.")
+                 "What a probe reads off the state, nine after nine, of 999…9 + 1 and 999…9 + 0: a weighted sum of the "
+                 "state’s units, fitted to be 1 for a carry and −1 for none. Where the two lines of a network meet, "
+                 "the carry is forgotten.")
 
 
 def height(value):

@@ -65,7 +65,7 @@ def dose():
     """Batches until 99 % of sums are right, seed by seed, for each length and share of the loss of the first digit.
 
     `parts`: how many times as many batches as 100 digits take a length's share `alone` and the `whole` length take, by
-    the middle seed, and which part of this that is, in logarithms; `spread`: its least and most in single seeds.
+    the middle seed; `spread`: least and most of the one in the other's logarithm, in single seeds.
     """
     found = first_digit.dose(shares=(100, 1000, 5000))
     logs = {which: np.log(list(times.values())) for which, times in found.items()}
@@ -76,7 +76,7 @@ def dose():
     single = [float(part) for share, whole in rises.values() for part in share / whole]
     return {"rows": [{"digits": n, "share": share, "batches": list(times.values()),
                       "middle": float(np.median(list(times.values())))} for (n, share), times in found.items()],
-            "parts": [{"digits": n, "alone": np.exp(share), "whole": np.exp(whole), "part": share / whole}
+            "parts": [{"digits": n, "alone": np.exp(share), "whole": np.exp(whole)}
                       for n, (share, whole) in middle.items()],
             "spread": [min(single), max(single)], "seeds": len(next(iter(found.values())))}
 

@@ -53,7 +53,8 @@ export function ball([cx, cy], paint, radius = 6) {
 /** Words in one of the sheet's colours, faint by default. @param {number} x @param {number} y @param {string} content
  * @param {"start" | "middle" | "end"} anchor @param {string} paint @param {string} weight */
 export function words(x, y, content, anchor = "start", paint = "var(--faint)", weight = "normal") {
-  const style = `fill: ${paint}; font-weight: ${weight}`;
+  const ink = paint === PAINT[1] ? "var(--carry-ink)" : paint;  // a carry's colour is too light for words
+  const style = `fill: ${ink}; font-weight: ${weight}`;
   return svg("text", {x: x.toFixed(1), y: y.toFixed(1), "text-anchor": anchor, style}, content);
 }
 

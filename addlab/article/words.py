@@ -54,10 +54,15 @@ def verdicts():
 
 
 def shaken(level=1.0):
-    """How many networks both proofs are found for, of those trained with noise and of those without, all else equal."""
-    both = {amount: noise.both(amount) for amount in (level, 0.0)}
-    return {f"{name}_{part}": value for name, amount in (("noise", level), ("quiet", 0.0))
-            for part, value in zip(("proved", "tried"), both[amount], strict=True)}
+    """How many networks have both proofs, of those trained with noise, of those trained without, all else being equal,
+    and of deeper and gated ones with that noise.
+    """
+    others = [outcome for config, falling, outcome in noise.found()
+              if falling and config.noise == level and (config.cell, config.layers) != ("RNN", 1)]
+    other = sum(bool(outcome["proved"]) and noise.closed(outcome) for outcome in others), len(others)
+    counts = {"noise": noise.both(level), "quiet": noise.both(0.0), "other": other}
+    return {f"{name}_{part}": count for name, both in counts.items()
+            for part, count in zip(("proved", "tried"), both, strict=True)}
 
 
 def proved():

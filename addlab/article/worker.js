@@ -1,8 +1,8 @@
 /**
  * Long work beside the page: training, searching, proving. `serve` runs in the worker, `start` is the page's side.
  *
- * To the worker: {job, options, paused}, then "pause", "step" or "go". From it, every SLICE ms: {values, report, over}, values
- * being what the steps done since returned.
+ * To the worker: {job, options, paused}, then "pause", "step" or "go". From it, every SLICE ms: {values, report, over},
+ * values being what the steps done since returned.
  */
 import {Closing} from "./closing.js";
 import {Network} from "./network.js";
