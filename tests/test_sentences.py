@@ -487,9 +487,11 @@ def appendix(said, seeds, **_):
 
 def appendix_headings(kept, groups, agree):
     """Cells of the figure, worked out again, and what is said of all."""
+    lengths = {n: {seed: record for seed, record in found.items() if seed < 20}  # those that 02 shows
+               for n, found in groups["digit_len"].items()}
     again = {
-        "C3": {name: compared(together(groups["digit_len"], of), (5000, 1000, 100, 10)) for name, of in LOSSES.items()},
-        "C4": {name: compared(together({n: groups["digit_len"][n] for n in (10, 100)}, of), (10, 100))
+        "C3": {name: compared(together(lengths, of), (5000, 1000, 100, 10)) for name, of in LOSSES.items()},
+        "C4": {name: compared(together({n: lengths[n] for n in (10, 100)}, of), (10, 100))
                for name, of in ACCURACIES.items()},
         "C5a": {name: leading(together({k: groups["layers"][k] for k in (2, 3, 4)}, of), 3)
                 for name, of in LOSSES.items()},
