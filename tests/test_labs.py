@@ -1,5 +1,6 @@
 """What notebooks 06 and 07 say of carries and proofs, against the records, by another road: JSON and counting."""
 
+import ast
 import functools
 import json
 from statistics import median
@@ -169,3 +170,21 @@ def test_states_lie_where_the_grown_boxes_say():
     (low1, high1), (low0, high0) = hulls
     widths = (high0 - low0 + high1 - low1) / np.abs(low0 + high0 - low1 - high1)
     assert abs(widths.min() - proofs.overlap(model, columns=1)[0]) < 1e-5
+
+
+# Their cells
+
+def code_cells(number):
+    (path,) = (ROOT / "notebooks").glob(f"{number}_*.ipynb")
+    return [cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
+
+
+@pytest.mark.parametrize("number", ["01", "06", "07"])
+def test_cells_are_what_a_student_can_copy(number):
+    for source in code_cells(number):
+        lines = source.splitlines()
+        assert len(lines) <= 12 and max(map(len, lines)) <= 100, source
+        for outer in (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.JoinedStr)):
+            inner = [node for node in ast.walk(outer) if isinstance(node, ast.JoinedStr)]
+            formats = [value.format_spec for value in outer.values if isinstance(value, ast.FormattedValue)]
+            assert len(inner) == 1 + sum(spec is not None for spec in formats), f"an f-string in an f-string: {source}"
