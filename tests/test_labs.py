@@ -56,6 +56,18 @@ def of_training(layers, base, rate, batches=4000):
             if key.startswith(name) and str(batches) in looks]
 
 
+# 01
+
+def test_no_run_that_reads_the_most_significant_digit_first_beats_the_entropy_of_the_carries():
+    """Counted: of all sums of k pairs of digits, how many send a carry on; and the last column read knows its own."""
+    shares = [sum(a + b >= 10**k for a in range(10**k) for b in range(10**k)) / 100**k for k in (1, 2)] + [0.4995]
+    entropy = [-share * np.log(share) - (1 - share) * np.log(1 - share) for share in (*shares, *[0.5] * 7)]
+    front = [run for name, run in study("order").items() if name.startswith("most significant first")]
+    least = min(np.convolve(run["loss"], np.ones(10) / 10, "valid").min() for run in front)
+    assert len(front) == 3 and least > sum(entropy) / 11
+    assert f"leave {sum(entropy) / 11:.2f} nats a digit at least" in prose("01")
+
+
 # 06
 
 def test_in_every_plain_network_twins_become_one_and_half_the_chains_soon_fail():
