@@ -91,7 +91,7 @@ def test_a_pair_has_the_ratio_of_its_seeds_and_an_interval_from_six_on():
     def ratio(quick, slow):
         groups, accuracy = {"quick": group(*quick), "slow": group(*slow)}, Measure("accuracy", 0.99)
         row, = claims.pairs(groups, [("quick", "slow")], accuracy)
-        assert row[:2] == ["quick before slow", "99 % of sums right"]
+        assert row[0] == "quick before slow" and ": **" in row[1]
         return row[-1]
 
     # The running mean adds ten batches.

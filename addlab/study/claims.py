@@ -192,16 +192,16 @@ def table(head, rows):
 
 
 def pairs(groups, pairs, main, names=None):
-    """Rows of a table: for each pair of settings, whether the one gets there before the other, and how much sooner.
+    """For each pair of settings: which, in how many seeds the one gets there before the other, the ratio of batches.
 
     The ratio of batches is that of the same seeds: its median, and the 95 % interval of that, which takes six seeds.
     """
     rows = []
     for a, b in pairs:
         found = orders(groups, [a, b], [main])[main]
-        times = measures.times({setting: groups[setting] for setting in (a, b) if found}, main)
-        rows.append([" before ".join(str(names[x] if names else x) for x in (a, b)), str(main), share(found),
-                     f"**{judge(found)}**", interval(*measures.ratio(times[a], times[b])) if found else "-"])
+        times = measures.times({a: groups[a], b: groups[b]}, main)
+        rows.append([" before ".join(str(names[x] if names else x) for x in (a, b)),
+                     f"{share(found)}: **{judge(found)}**", interval(*measures.ratio(times[a], times[b]))])
     return rows
 
 
