@@ -384,6 +384,12 @@ def test_a_network_trained_with_noise_is_proved_or_fails_by_a_sum(browse, page):
     assert "600 batches in" in text
     states = re.search(r"No sum leads out of these (\d+) states", text)[1]
     assert f"{states} states reached, {4 * int(states)} digits checked, every one right" in text
+    next(label for label in labels if label.text == "off").click()
+    press(driver, "prove", "Train and prove")
+    wait(driver, "prove", "Batch")
+    text = wait(driver, "prove", "sums tried:")
+    assert "noise 0" not in text and "600 batches in" in text
+    assert ("Closed" in text) != ("Not proved" in text)
     assert_quiet(driver)
 
 

@@ -85,7 +85,7 @@ def tensors_of(numbers, like):
 def checked(numbers, boxes, like):
     """The checker's least lead of these weights by these boxes [state][unit], or None where it rejects."""
     invariant = [[checker.read_box([[float(x) for x in ends] for ends in box])] for box in boxes]
-    network = checker.Network("RNN", 1, len(like["rnn.bias_ih_l0"]), like["embed_layer.weight"].shape[1])
+    network = checker.Sizes("RNN", 1, len(like["rnn.bias_ih_l0"]), like["embed_layer.weight"].shape[1])
     try:
         return min(map(checker.lower_end, checker.prove(network, ADDITION, tensors_of(numbers, like), invariant)))
     except checker.Rejected:

@@ -1,5 +1,6 @@
 """What notebooks 06 and 07 say of carries and proofs, against the records, by another road: JSON and counting."""
 
+import ast
 import functools
 import json
 from statistics import median
@@ -53,6 +54,18 @@ def of_training(layers, base, rate, batches=4000):
     name = f"RNN, {layers} layer{'s' * (layers > 1)}, base {base}, rate {rate:g}, seed "
     return [reach(looks[str(batches)]) for key, looks in study("fading").items()
             if key.startswith(name) and str(batches) in looks]
+
+
+# 01
+
+def test_no_run_that_reads_the_most_significant_digit_first_beats_the_entropy_of_the_carries():
+    """Counted: of all sums of k pairs of digits, how many send a carry on; and the last column read knows its own."""
+    shares = [sum(a + b >= 10**k for a in range(10**k) for b in range(10**k)) / 100**k for k in (1, 2)] + [0.4995]
+    entropy = [-share * np.log(share) - (1 - share) * np.log(1 - share) for share in (*shares, *[0.5] * 7)]
+    front = [run for name, run in study("order").items() if name.startswith("most significant first")]
+    least = min(np.convolve(run["loss"], np.ones(10) / 10, "valid").min() for run in front)
+    assert len(front) == 3 and least > sum(entropy) / 11
+    assert f"leave {sum(entropy) / 11:.2f} nats a digit at least" in prose("01")
 
 
 # 06
@@ -169,3 +182,21 @@ def test_states_lie_where_the_grown_boxes_say():
     (low1, high1), (low0, high0) = hulls
     widths = (high0 - low0 + high1 - low1) / np.abs(low0 + high0 - low1 - high1)
     assert abs(widths.min() - proofs.overlap(model, columns=1)[0]) < 1e-5
+
+
+# Their cells
+
+def code_cells(number):
+    (path,) = (ROOT / "notebooks").glob(f"{number}_*.ipynb")
+    return [cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
+
+
+@pytest.mark.parametrize("number", ["01", "06", "07"])
+def test_cells_are_what_a_student_can_copy(number):
+    for source in code_cells(number):
+        lines = source.splitlines()
+        assert len(lines) <= 12 and max(map(len, lines)) <= 100, source
+        for outer in (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.JoinedStr)):
+            inner = [node for node in ast.walk(outer) if isinstance(node, ast.JoinedStr)]
+            formats = [value.format_spec for value in outer.values if isinstance(value, ast.FormattedValue)]
+            assert len(inner) == 1 + sum(spec is not None for spec in formats), f"an f-string in an f-string: {source}"

@@ -2,10 +2,10 @@
 
 import re
 from html import escape
+from pathlib import Path
 
 import numpy as np
 
-from addlab import article
 from addlab.article import data, pieces
 from addlab.article.words import beaten
 from addlab.study import carries, proofs
@@ -200,7 +200,8 @@ def preview():
     for place, (name, marks) in enumerate(parabolas()[1].items()):
         parts.append(f'<g transform="translate({(WIDTH + 30) * place} 20)">{words(4, -4, name, "start")}'
                      f'{"".join(marks)}</g>')
-    colours = dict(reversed(re.findall(r"--([\w-]+): (#\w+)", (article.FOLDER / "style.css").read_text("utf-8"))))
+    sheet = Path(__file__).with_name("style.css").read_text("utf-8")
+    colours = dict(reversed(re.findall(r"--([\w-]+): (#\w+)", sheet)))
     text = re.sub(r"var\(--([\w-]+)\)", lambda name: colours[name[1]], "".join(parts))  # the first are the light ones
     return (f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="-4 0 {2 * WIDTH + 48} 165" fill="none" font-size="13" '
             f'font-family="DejaVu Sans Mono">{text}</svg>')

@@ -18,21 +18,24 @@ export default function mount(root, {kinds}) {
   const body = frame(root, {
     name: "prove",
     question: "Can yours be proved?",
-    hint: "Train a network whose every step is shaken, and let this page look for a sum that breaks it."});
-  let {settings} = kinds[0], job = null, seed = 0, begun = 0, network = null, curve = [], losses = [], closing = null;
+    hint: "Train a network whose every step is shaken, and let this page try all that it can meet. Then one without."
+  });
+  let {settings} = kinds[0], shaken = true, job = null, seed = 0, begun = 0;
+  let network = null, curve = [], losses = [], closing = null;
 
   const main = button("Train and prove", () => job ? halt("Stopped.") : train(), {class: "main"});
   const other = button("Other seed", () => { seed++; halt(""); train(); }, {hidden: true});
   const kind = choice({label: "base", value: "0", options: kinds.map(({name}, i) => [String(i), name]),
                        onchange: value => { ({settings} = kinds[Number(value)]); halt(""); reset(); }});
+  const shake = choice({label: "noise", value: "on", options: [["on", "on"], ["off", "off"]],
+                        onchange: value => { shaken = value === "on"; halt(""); reset(); }});
   const stage = (title, text) => {
     const progress = element("progress", {max: "1", value: "0", "aria-label": title});
     const news = element("p", {class: "news"}, text);
     const item = element("li", {}, element("h4", {}, title), progress, news);
     return {item, progress, news};
   };
-  const training = stage("Train", "After each column its state is shaken, harder and harder: what it must remember, " +
-    "it has to remember firmly.");
+  const training = stage("Train", "");
   const proving = stage("Prove", "Its state is rounded to −1, 0 or 1 after each column. So there are finitely many: " +
     "visit each that any sum can reach, and check the digit it says for every pair that may come next.");
   const repairing = stage("Take the rounding away", "The same weights, not rounded: what does the search find?");
@@ -43,7 +46,7 @@ export default function mount(root, {kinds}) {
   proving.item.append(chart.root, verdict);
   const table = element("div", {class: "digits compare", hidden: true});
   repairing.item.append(table);
-  body.append(element("div", {class: "row"}, main, other, kind.root),
+  body.append(element("div", {class: "row"}, main, other, shake.root, kind.root),
               element("ol", {class: "stages"}, training.item, proving.item, repairing.item));
   const stages = [training, proving, repairing], texts = stages.map(({news}) => news.textContent);
   const say = announce(body);
@@ -95,7 +98,9 @@ export default function mount(root, {kinds}) {
 
   function reset() {
     stages.forEach(({news}, i) => { news.textContent = texts[i]; });
-    training.news.textContent = `${settings.hidden} units, random sums of ${settings.digits} digits. ` + texts[0];
+    training.news.textContent = `${settings.hidden} units, random sums of ${settings.digits} digits. ` + (shaken ?
+      "After each column its state is shaken, harder and harder: what it must remember, it has to remember firmly." :
+      "All as with noise, but nothing is shaken.");
     [network, curve, losses, closing, begun] = [null, [], [], null, performance.now()];
     for (const part of [chart.root, verdict, table]) part.hidden = true;
     training.progress.value = proving.progress.value = 0;
@@ -106,15 +111,16 @@ export default function mount(root, {kinds}) {
     reset();
     main.textContent = "Stop";
     enter(0);
-    job = start("train", {...settings, seed}, ({values, report, over}) => {
+    const most = shaken ? settings.noise : 0;
+    job = start("train", {...settings, noise: most, seed}, ({values, report, over}) => {
       losses.push(...values.map(({loss}) => loss));
       const seconds = (performance.now() - begun) / 1000, left = seconds * (settings.batches / losses.length - 1);
       training.progress.value = losses.length / settings.batches;
       const last = values.at(-1);
-      const noise = Math.min(settings.noise, 3 * losses.length / settings.batches).toFixed(2);
+      const noise = shaken ? `, noise ${Math.min(most, 3 * losses.length / settings.batches).toFixed(2)}` : "";
       training.news.textContent = over
         ? `${number(settings.batches)} batches in ${Math.round(seconds)} seconds, seed ${seed}.`
-        : `Batch ${number(losses.length)}: ${Math.round(100 * last.right)} % of sums right, noise ${noise}. ` +
+        : `Batch ${number(losses.length)}: ${Math.round(100 * last.right)} % of sums right${noise}. ` +
           `About ${Math.ceil(left)} s left.`;
       if (!over) return;
       job.stop();
@@ -145,7 +151,7 @@ export default function mount(root, {kinds}) {
     verdict.hidden = false;
     verdict.className = closed && !shortest ? "verdict good" : "verdict bad";
     verdict.textContent = shortest
-      ? `Not proved: ${shortest.a} + ${shortest.b} goes wrong, and no shorter sum does. It says ${shortest.said}.`
+      ? `Not proved. Rounded, it says ${shortest.a} + ${shortest.b} = ${shortest.said}; no shorter sum goes wrong.`
       : closed ? `Closed. No sum leads out of these ${number(states)} states, and every digit is right. So it adds ` +
         "numbers of any length: proved, in your own browser's arithmetic."
       : `Open: ${number(states)} states, every digit right so far, and no end in sight.`;
@@ -162,8 +168,9 @@ export default function mount(root, {kinds}) {
       halt("");
       enter(3);
       if (!found) {
-        repairing.news.textContent = `${number(tried)} sums tried: it keeps its carries, rounded or not. ` +
-          "Another seed may not.";
+        repairing.news.textContent = `${number(tried)} sums tried: ` + (closed && !shortest
+          ? "it keeps its carries, rounded or not. Another seed may not."
+          : "none is wrong, and nothing proves that none will be.");
         return;
       }
       const rounded = new Rounded(network).add(found.a, found.b), plain = Network.from(network).add(found.a, found.b);

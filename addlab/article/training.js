@@ -2,16 +2,17 @@
  * An adder in training: random sums, gradients, Adam. A batch is drawn afresh, so its loss is that of a test set.
  *
  * @typedef {{cell?: "RNN"|"GRU", layers?: number, hidden?: number, embedding?: number, base?: number, digits?: number,
- *            pairs?: number, rate?: number, seed?: number, noise?: number, batches?: number}} Settings
+ *            pairs?: number, rate?: number, seed?: number, noise?: number, falling?: boolean,
+ *            batches?: number}} Settings
  *   With `noise`, Gaussian noise of that size is added to the state after each column, rising over the first third of
- *   `batches`; the rate falls to a hundredth of itself over them, and gradients are clipped at norm 1.
+ *   `batches`. If `falling`, the rate falls to a hundredth of itself over them, and gradients are clipped at norm 1.
  */
 import {Backprop, tensors, views} from "./backprop.js";
 import {randomness} from "./random.js";
 
 /** @type {Required<Settings>} */
 export const DEFAULTS = {cell: "RNN", layers: 1, hidden: 32, embedding: 32, base: 10, digits: 10, pairs: 100,
-                         rate: 3e-3, seed: 0, noise: 0, batches: Infinity};
+                         rate: 3e-3, seed: 0, noise: 0, falling: false, batches: Infinity};
 
 export class Training {
   /** @param {Settings} settings */
@@ -53,11 +54,11 @@ export class Training {
    * @returns {{batch: number, loss: number, right: number}}
    */
   batch() {
-    const {noise, rate, batches} = this.settings, [num1, num2, total] = this.sample(), part = this.done / batches;
-    const result = this.network.gradients(num1, num2, total, noise * Math.min(1, 3 * part));
+    const {noise, rate, falling, batches} = this.settings, [num1, num2, total] = this.sample(), part = this.done / batches;
+    const result = this.network.gradients(num1, num2, total, noise && noise * Math.min(1, 3 * part));
     this.done++;
-    if (noise) this.clip();
-    this.update(noise ? rate * (1 - part) + rate / 100 : rate);
+    if (falling) this.clip();
+    this.update(falling ? rate * (1 - part) + rate / 100 : rate);
     return {batch: this.done, ...result};
   }
 

@@ -225,50 +225,6 @@ def median_shares(tested):
     return [float(np.median([list(shares.values())[i] for shares in tested.values()])) for i in (0, 1)]
 
 
-# Carries
-
-def fading_figure(readings):
-    """What a probe reads along chains; readings: {name: {"carry", "no carry": [columns][pairs]}}, two of them."""
-    fig, axes = plots.figure("One plain model loses the carry; one trained with chains keeps it", columns=2, height=3.8,
-                             sharey=True)
-    for ax, (name, found) in zip(axes, readings.items(), strict=True):
-        columns = len(found["carry"])
-        label = "the probe's reading" if ax is axes[0] else ""
-        plots.axis(ax, name, "columns that sum to 9", label, xlim=(0, columns), ylim=(-1.7, 1.7))
-        plots.curves(ax, {kind: [(range(columns), line) for line in zip(*rows, strict=True)]
-                          for kind, rows in found.items()}, {"carry": plots.CARRY, "no carry": plots.NO_CARRY})
-    return fig
-
-
-def drift_figure(drifts):
-    """Moves of the reading over one column, their mean and its resting points; drifts: {name: carries.drift(model)}."""
-    stable = {name: sum(rests for _, rests in found["fixed"]) for name, found in drifts.items()}
-    title = "; ".join(f"{name}: {n} stable point{'s' * (n != 1)}" for name, n in stable.items())
-    fig, axes = plots.figure(title, columns=2, height=3.8, sharey=True)
-    for ax, (name, found) in zip(axes, drifts.items(), strict=True):
-        label = "its move over one column" if ax is axes[0] else ""
-        plots.axis(ax, name, "the probe's reading x", label, ylim=(-0.4, 0.4))
-        ax.plot(*zip(*found["moves"][::3], strict=True), ".", color=plots.FAINT, markersize=2, alpha=0.5)  # enough
-        ax.plot(*zip(*found["mean"], strict=True), color=plots.CARRY, linewidth=2.2)
-        ax.axhline(0, color=plots.INK, linewidth=0.8)
-        for x, rests in found["fixed"]:
-            ax.plot([x], [0], "o", markersize=8, color=plots.INK, markerfacecolor=plots.INK if rests else "white")
-    return fig
-
-
-def far_figure(far, title, colours):
-    """Share of sums right up to each length; far: {kind of numbers: {group: [(lengths, shares) of each model]}}."""
-    fig, axes = plots.figure(title, columns=len(far), height=3.8, sharey=True)
-    for ax, (kind, groups) in zip(axes, far.items(), strict=True):
-        longest = max(lengths[-1] for models in groups.values() for lengths, _ in models)
-        label = "share right up to there" if ax is axes[0] else ""
-        plots.axis(ax, kind, "digits", label, log="x", xlim=(1, longest), ylim=(-0.03, 1.03))
-        plots.decades(ax, [10**k for k in range(0, len(str(longest)), 2)])
-        last = ax is axes[-1]
-        plots.curves(ax, groups, colours, {name: name * last for name in groups})
-    return fig
-
-
 # Verdicts
 
 SIGNS = {"holds": ("++", "#1c4587"), "mostly holds": ("+", "#8fb0dd"), "mixed": ("±", "#f3ead2"),

@@ -33,6 +33,20 @@ def test_decimal_network_of_the_page_is_proved_with_every_seed(seed):
     assert found is None or found["wrong"] == 0  # what fails without rounding does not fail with it
 
 
+@needs_node
+@pytest.mark.parametrize("seed", range(2))
+def test_decimal_network_of_the_page_without_noise_is_not_proved(seed):
+    settings = data.prove()["kinds"][0]["settings"] | {"noise": 0, "seed": seed}
+    report = node("""const training = new modules['training.js'].Training(given);
+        for (let i = 0; i < given.batches; i++) training.batch();
+        const closing = new modules['closing.js'].Closing({network: training.snapshot()});
+        while (!closing.over) closing.step();
+        return closing.report();""", settings)
+    shortest = report["shortest"]
+    assert not report["closed"]
+    assert int(shortest["said"]) != int(shortest["a"]) + int(shortest["b"]) == int(shortest["total"])
+
+
 @pytest.fixture
 def lab(tmp_path):
     """The address of a notebook with all widgets in a JupyterLab of its own."""
