@@ -109,6 +109,12 @@ def test_the_cure_is_shown_for_as_many_networks_as_are_proved(layers, level):
     assert proved == (len(found) if (layers, level) == (1, 1) else 0)
 
 
+def test_without_noise_wrong_sums_are_found_and_are_wrong_as_told():
+    found = [pair for name, pair in study("noise").items() if name.endswith(", searched")]
+    wrong = sum(pair is not None for pair in found)
+    assert f"a wrong sum in {wrong} of {len(found)} tried" in prose("06") and list(noise.twins().values()) == found
+
+
 def test_a_setting_picks_its_outcomes():
     assert noise.seeds(noise=1.0) == shaken() and noise.seeds(noise=2.0, layers=3) == shaken(3, 2)
     assert noise.both(1.0) == (both(shaken()), len(shaken()))
@@ -143,7 +149,7 @@ def test_what_is_said_of_less_noise_and_of_other_networks():
     few = [outcome for name, outcome in study("noise").items()
            if ", 1000 batches" in name or ", 2000 batches" in name or "rate 0.001, " in name]
     assert len(few) >= 12 and not any(outcome["proved"] or outcome["grid"]["closed"] for outcome in few)
-    assert "too few batches, or a rate that does not fall, leave none at all" in prose("07")
+    assert "too few batches, or a constant rate of 0.001, leave none at all" in prose("07")
 
 
 def test_the_ladder_counts_what_the_studies_hold():
