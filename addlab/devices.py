@@ -60,14 +60,15 @@ def memory():
 def as_digits(numbers, device):
     """Whole numbers of any type, an array or a tensor, as an int64 tensor on a device. Raises ValueError for others."""
     if isinstance(numbers, torch.Tensor):
-        digits, exact = numbers.to(torch.int64), not numbers.is_floating_point()
+        digits = numbers.to(torch.int64)
+        wrong = numbers[digits != numbers] if numbers.is_floating_point() else ()
     else:
         numbers = np.asarray(numbers)
         with np.errstate(invalid="ignore"):  # what is not a number is refused below
             digits = torch.from_numpy(np.require(numbers, np.int64, ("C", "W")))
-        exact = numbers.dtype.kind in "iub"
-    if not exact and (wrong := digits.numpy(force=True) != np.asarray(numbers)).any():
-        raise Refusal(f"digits: got {np.asarray(numbers)[wrong][0]}, allowed are whole numbers")
+        wrong = () if numbers.dtype.kind in "iub" else numbers[digits.numpy() != numbers]
+    if len(wrong):
+        raise Refusal(f"digits: got {float(wrong[0]):g}, allowed are whole numbers")
     return digits.to(device)
 
 

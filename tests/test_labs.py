@@ -1,5 +1,6 @@
 """What notebooks 06 and 07 say of carries and proofs, against the records, by another road: JSON and counting."""
 
+import ast
 import functools
 import json
 from statistics import median
@@ -55,6 +56,18 @@ def of_training(layers, base, rate, batches=4000):
             if key.startswith(name) and str(batches) in looks]
 
 
+# 01
+
+def test_no_run_that_reads_the_most_significant_digit_first_beats_the_entropy_of_the_carries():
+    """Counted: of all sums of k pairs of digits, how many send a carry on; and the last column read knows its own."""
+    shares = [sum(a + b >= 10**k for a in range(10**k) for b in range(10**k)) / 100**k for k in (1, 2)] + [0.4995]
+    entropy = [-share * np.log(share) - (1 - share) * np.log(1 - share) for share in (*shares, *[0.5] * 7)]
+    front = [run for name, run in study("order").items() if name.startswith("most significant first")]
+    least = min(np.convolve(run["loss"], np.ones(10) / 10, "valid").min() for run in front)
+    assert len(front) == 3 and least > sum(entropy) / 11
+    assert f"leave {sum(entropy) / 11:.2f} nats a digit at least" in prose("01")
+
+
 # 06
 
 def test_in_every_plain_network_twins_become_one_and_half_the_chains_soon_fail():
@@ -96,6 +109,12 @@ def test_the_cure_is_shown_for_as_many_networks_as_are_proved(layers, level):
     assert proved == (len(found) if (layers, level) == (1, 1) else 0)
 
 
+def test_without_noise_wrong_sums_are_found_and_are_wrong_as_told():
+    found = [pair for name, pair in study("noise").items() if name.endswith(", searched")]
+    wrong = sum(pair is not None for pair in found)
+    assert f"a wrong sum in {wrong} of {len(found)} tried" in prose("06") and list(noise.twins().values()) == found
+
+
 def test_a_setting_picks_its_outcomes():
     assert noise.seeds(noise=1.0) == shaken() and noise.seeds(noise=2.0, layers=3) == shaken(3, 2)
     assert noise.both(1.0) == (both(shaken()), len(shaken()))
@@ -130,7 +149,7 @@ def test_what_is_said_of_less_noise_and_of_other_networks():
     few = [outcome for name, outcome in study("noise").items()
            if ", 1000 batches" in name or ", 2000 batches" in name or "rate 0.001, " in name]
     assert len(few) >= 12 and not any(outcome["proved"] or outcome["grid"]["closed"] for outcome in few)
-    assert "too few batches, or a rate that does not fall, leave none at all" in prose("07")
+    assert "too few batches, or a constant rate of 0.001, leave none at all" in prose("07")
 
 
 def test_the_ladder_counts_what_the_studies_hold():
@@ -169,3 +188,21 @@ def test_states_lie_where_the_grown_boxes_say():
     (low1, high1), (low0, high0) = hulls
     widths = (high0 - low0 + high1 - low1) / np.abs(low0 + high0 - low1 - high1)
     assert abs(widths.min() - proofs.overlap(model, columns=1)[0]) < 1e-5
+
+
+# Their cells
+
+def code_cells(number):
+    (path,) = (ROOT / "notebooks").glob(f"{number}_*.ipynb")
+    return [cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
+
+
+@pytest.mark.parametrize("number", ["01", "06", "07"])
+def test_cells_are_what_a_student_can_copy(number):
+    for source in code_cells(number):
+        lines = source.splitlines()
+        assert len(lines) <= 12 and max(map(len, lines)) <= 100, source
+        for outer in (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.JoinedStr)):
+            inner = [node for node in ast.walk(outer) if isinstance(node, ast.JoinedStr)]
+            formats = [value.format_spec for value in outer.values if isinstance(value, ast.FormattedValue)]
+            assert len(inner) == 1 + sum(spec is not None for spec in formats), f"an f-string in an f-string: {source}"

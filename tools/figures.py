@@ -30,6 +30,7 @@ class Sheet:
         body = re.sub(r'(<use [^>]*)transform="translate\((\S+) (\S+)\)"', r'\1x="\2" y="\3"', body)
         body = without_bare_groups(re.sub(r' [xy]="0"(?=[^<]*/>)', "", body))
         body = re.sub(r' d="([^"]*)"', lambda path: f' d="{steps(path[1])}"', body)
+        body = re.sub(r'<use [^>]*? style="([^"]*)"/>(?:<use [^>]*? style="\1"/>){2,}', alike, body)
         body = re.sub(r' style="([^"]*)"', self.class_of, body)
         return (f'<svg class="{kind}" role="img" aria-label="{escape(alt)}" width="{width}pt" height="{height}pt" '
                 f'viewBox="0 0 {width} {height}">{body}</svg>')
@@ -42,6 +43,14 @@ class Sheet:
         shapes = "".join(f'<path id="{name}" {drawn}/>' for drawn, name in self.shapes.items())
         styles = "".join(f".{name}{{{style}}}" for style, name in self.styles.items())
         return f'<svg class="shared" aria-hidden="true"><style>{styles}</style><defs>{shapes}</defs></svg>'
+
+
+def alike(marks):
+    """Marks of one style as a group that has it; opacity is of a group as a whole, so it stays with each."""
+    style = f' style="{marks[1]}"'
+    if re.search("(?:^|;)opacity:", marks[1]):
+        return marks[0]
+    return f"<g{style}>{marks[0].replace(style, '')}</g>"
 
 
 def without_bare_groups(body):

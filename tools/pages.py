@@ -24,7 +24,7 @@ from tools.figures import Sheet
 
 ROOT = Path(__file__).resolve().parents[1]
 TEMPLATE = ROOT / "tools" / "template"
-WIDTHS = 80, 74, 68, 63, 58  # of a figure in the PDF, in per cent of the text's
+WIDTHS = 80, 74, 68, 63, 58, 55  # of a figure in the PDF, in per cent of the text's
 
 
 def pandoc(text, form, folder, template, alone="", **metadata):
@@ -156,6 +156,8 @@ def pdf(text, folder, title, alone="", ignore_system_fonts=False):
     data = compiled(text, folder, "report.typ", alone=alone, pagetitle=title, format="pdf", pdf_standards="ua-1",
                     ignore_system_fonts=ignore_system_fonts)
     small = io.BytesIO()
+    pikepdf.settings.set_flate_compression_level(9)
     with pikepdf.open(io.BytesIO(data)) as document:
-        document.save(small, object_stream_mode=pikepdf.ObjectStreamMode.generate, deterministic_id=True)
+        document.save(small, object_stream_mode=pikepdf.ObjectStreamMode.generate, recompress_flate=True,
+                      deterministic_id=True)
     return small.getvalue()

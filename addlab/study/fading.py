@@ -230,7 +230,7 @@ def fading_figure(looks=LOOKS, rates=(0.1, 0.2, 0.3, 0.5), at=4000):
             for rate, values in found.items():
                 ax.plot([rate] * len(values), values, "o", color=paint, markersize=3.5, alpha=0.5)
             medians[base] = [(list(found), [np.median(values) for values in found.values()])]
-        plots.curves(ax, medians, paints, {base: f"base {base}" * (ax is axes[-1]) for base in paints})
+        plots.curves(ax, medians, paints, {base: f"base {base}" for base in paints})
     return fig
 
 

@@ -17,7 +17,7 @@ import sys
 import numpy as np
 
 from addlab import engine, files
-from addlab.certify import ADDITION, certify, exhaust
+from addlab.certify import ADDITION, certify, counterexample, exhaust
 from addlab.certify.walk import Rounded
 from addlab.study import claims, measures, plots
 from addlab.study.experiments import configs
@@ -46,7 +46,8 @@ def plan():
             *each(first, noise=2.0, layers=(2, 3)), *each(first, noise=2.0, hidden=128),
             *each(first, noise=1.0, cell=("GRU", "LSTM")), *each(first, noise=1.0, digit_len=(5, 20)),
             *each(more, noise=(0.25, 1.5)), *each(range(3, 6), noise=2.0, hidden=128),
-            *each(range(3, 6), noise=1.0, digit_len=20), *each(range(3, 6), noise=1.0, cell="GRU")]
+            *each(range(3, 6), noise=1.0, digit_len=20), *each(range(3, 6), noise=1.0, cell="GRU"),
+            *each(first, falling=False, noise=(1.0, 0.0))]
 
 
 def key(config, falling):
@@ -195,7 +196,7 @@ def changed(config, falling):
     if config.batches != USUAL["batches"]:
         words.append(f"{config.batches:,} batches")
     if not falling:
-        words.append("constant rate")
+        words.append(f"constant rate {config.lr:g}")
     if words and config.noise != 1:
         words.append(f"noise {config.noise:g}")
     return ", ".join(words)
@@ -205,7 +206,7 @@ def unusual(entry):
     """The order in which what is changed is shown: the network's size first, then its cell, its data, its training."""
     config, falling, _ = entry
     return (not falling, config.batches != USUAL["batches"], config.batches, config.digit_len != 10, config.digit_len,
-            config.cell != "RNN", config.cell, config.layers, config.hidden, config.noise, config.seed)
+            config.cell != "RNN", config.cell, config.layers, config.hidden, config.lr, config.noise, config.seed)
 
 
 def middle(batches):
@@ -219,8 +220,35 @@ def span(values, form):
     return low if low == high else f"{low} to {high}"
 
 
+def twins():
+    """{seed: the shortest wrong sum found, or None} of the networks that are trained as usual but without noise.
+
+    They are searched as they are, not rounded; a network in which nothing is found may still be wrong.
+    """
+    known = results(STUDY)
+    return {config.seed: known[searched(config)] for config in shaken_not_at_all() if searched(config) in known}
+
+
+def shaken_not_at_all():
+    return configs(range(10), **USUAL, noise=0.0)
+
+
+def searched(config):
+    """The name of a search in the study's file."""
+    return f"{key(config, True)}, searched"
+
+
+def wrong_sum(model):
+    """The shortest wrong sum that a search finds: two numbers as text, or None."""
+    found = counterexample(model)
+    return found and [str(number) for number in found]
+
+
 def main():
     """Train and look at what is missing, one after the other."""
+    for config in shaken_not_at_all():
+        value = recall(STUDY, searched(config), lambda config=config: wrong_sum(trained(config, True).model))
+        print(f"{searched(config)}: {json.dumps(value)}", flush=True)
     for config, falling in plan():
         name = key(config, falling)
         value = recall(STUDY, name, lambda config=config, falling=falling: outcome(

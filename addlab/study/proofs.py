@@ -109,7 +109,7 @@ def growth_figure(models, name):
     plots.axis(ax, "", "column", "width of the boxes", log="y", xlim=(1, 12), ylim=(0.005, 200))
     ax.set_yticks([0.01, 0.1, 1, 10, 100], ["0.01", "0.1", "1", "10", "100"])
     plots.curves(ax, {words: [(range(1, 13), overlap(model)) for model in some] for words, some in models.items()})
-    plots.claim(ax, "above: the boxes overlap in every entry", y=1)
+    plots.claim(ax, "above, they overlap", y=1)
     return plots.save(fig, name, "Both half-widths, in parts of the distance of the middles, in the entry that tells "
                       "the boxes apart best. Plain: five seeds trained as the original, but for one layer.")
 
