@@ -52,7 +52,7 @@ def digit_length(said, digit_lens, seeds, **_):
     asked, answers = weakest(groups, loss, digit_lens[::-1])
     said.judges("C3", answers, math.factorial(len(asked)))
     for a, b in pairwise(digit_lens):
-        said.says(f"{ratio(falls, b, a):.0%} from {a} to {b}")
+        said.says(f"{b} digits need {ratio(falls, b, a):.0%} of the batches of {a}")
     asked, answers = weakest(groups, sums, digit_lens)
     said.judges("C4", answers, math.factorial(len(asked)))
     said.says(f"{' before '.join(map(digits, asked))}: in {share(answers)}.")
@@ -60,7 +60,7 @@ def digit_length(said, digit_lens, seeds, **_):
     said.says(f"**{sum(set(look['off']) == {0, 1} for look in looks)} of {len(looks)}** half-trained models that err")
     shares = {(a, b): share_alone(a, b) for a, b in ((100, 1000), (1000, 100))}
     said.says(f"the share alone makes **{shares[100, 1000]:.0%}**", f"it makes **{shares[1000, 100]:.0%}**")
-    said.titled("02_leads", "Any column in front repairs the first digit, but for one that sums to 9")
+    said.titled("02_leads", "A column in front repairs the first digit, one that sums to 9 least")
     said.titled("02_dose", "The first digit's share of the loss, more than the length, decides how long it takes")
     return groups, falls, rises, shares
 
@@ -111,7 +111,7 @@ def digit_length_headings(said, groups, falls, rises, shares):
                                          r"100 digits and 200 pairs (\d+)", said.text).groups())
     gpu = ["device" in record and "H100" in record["device"] for record in groups[5000].values()]
     return {
-        "## By loss the longest numbers come first, by whole sums a hundred digits":
+        "## To a loss of 0.1 the longest numbers come first, by whole sums a hundred digits":
             first(falls) == "5000" and first(rises) == "100",
         "so most of its seeds here are [a GPU's]": sum(gpu) > len(gpu) / 2,
         "## C3: the order holds, but the last step saves next to nothing":
@@ -121,12 +121,11 @@ def digit_length_headings(said, groups, falls, rises, shares):
         "Beyond 100 digits the claimed order holds": compared(rises, (100, 1000, 5000))[1:] == (0, 0),
         "## The state before any digit reads as a carry": all(
             set(look["off"]) == {0, 1} for look in half_trained("RNN")),
-        "Only one that sums to 9 should not help": leads[9] < 0.95 and min(leads[:9] + leads[10:]) > 0.99,
-        "## With the share of 1000 digits, 100 digits take nearly as long as 1000":
-            0.75 < median(dosed(100, 1000)[s] / dosed(1000, 1000)[s] for s in dosed(100, 1000)) < 1.3,
+        "One that sums to 9 should help least": leads[9] < 0.95 and min(leads[:9] + leads[10:]) > 0.99,
+        "## With the share of 1000 digits, 100 digits go most of the way to 1000": shares[100, 1000] > 0.5,
         "So the share explains most of the delay, not all of it": 0.5 < shares[100, 1000] < 1 > shares[1000, 100] > 0.5,
         "Seeds that are late at 100 digits are late at 1000 too": same_ranks(100, 1000) > 0.6,
-        "with as many digits a batch, ten digits come near to a hundred": many - long < (few - long) / 2,
+        "For the most part, at this seed": many - long < (few - long) / 2,
     }
 
 
@@ -147,23 +146,22 @@ def layer_count(said, layers_, digit_len, seeds, long_len, **_):
     long = {k: group(seeds, digit_len=long_len, layers=k) for k in layers_}
     order = [k for k in (4, 3, 2) if k in layers_]
     far = together(long, sums)
-    said.titled("03_arrivals", f"{long_len} digits, first to have 99 % of sums right: {first(far, layers)}")
+    came = several([f"{sum(batch < NEVER for batch in found.values())} with {layers(k)}" for k, found in far.items()])
+    said.titled("03_arrivals", f"{long_len} digits, seeds that have 99 % of sums right in time: {came}")
     if len(order) == 3:
         said.judges("C6a", compared(together({k: long[k] for k in order}, sums), order), 6)
         for a, b in pairwise(order):
             answers = compared(together({k: long[k] for k in (a, b)}, sums), (a, b))
             said.says(f"{a} before {b} layers in {share(answers)}")
-        yes, no, undecided = compared(together({k: long[k] for k in (3, 2, 1)}, loss), (3, 2, 1))
+        yes, no, undecided = compared(together({k: long[k] for k in (3, 2)}, loss), (3, 2))
         said.judges("C6b", (no, yes, undecided))
-        said.says(f"in the order 3, 2, 1 layers: {share((yes, no, undecided))}.")
+        said.says(f"A loss of 0.1 comes with 3 layers before 2 in {share((yes, no, undecided))}.")
         for level, name in ((Fraction(1, 10), "0.1"), (Fraction(1, 100), "0.01")):
             times = together({k: long[k] for k in (3, 2)}, functools.partial(loss, level=level))
             said.says(f"{ratio(times, 3, 2):.0%} (loss below {name})")
     else:
         said.judges("C6a", (0, 0, 0), 6)
-        apart = [k for k in (3, 2, 1) if k in layers_]
-        yes, no, undecided = compared(together({k: long[k] for k in apart}, loss), apart)
-        said.judges("C6b", (no, yes, undecided))
+        said.judges("C6b", (0, 0, 0))
     return groups, long
 
 
@@ -182,7 +180,7 @@ def layer_headings(said, groups, long):
     widths = {1: 150, 2: 94, 3: 75, 4: 64}
     equal = {k: group(range(20), digit_len=100, layers=k, hidden=hidden) for k, hidden in widths.items()}
     wide, fair = (explained(together({k: found[k] for k in (2, 3, 4)}, loss)) for found in (groups, equal))
-    said.says(f"depth makes {wide:.0%} at equal width, and **{fair:.0%}** at equal numbers of parameters.")
+    said.says(f"{wide:.0%} of the variance of log batches", f"at equal width, **{fair:.0%}** at equal parameters.")
     high, low = together(groups, sums), together(groups, loss)
     middle = {k: median(found.values()) for k, found in high.items()}
     far, near = together(long, sums), together(long, loss)
@@ -212,11 +210,11 @@ def layer_headings(said, groups, long):
                                                          for record in found.values()) > 24,
         "So the claim fails clearly early in training, and less so late": ratio(near, 3, 2) < ratio(
             together(long, functools.partial(loss, level=Fraction(1, 100))), 3, 2) < 1,
-        "One layer is late whatever its width": all(
+        "One layer is late.": all(
             ratio(together({1: found[1], k: found[k]}, loss), 1, k) > 1.1
             for found in (groups, equal) for k in (2, 3, 4)),
         "more layers help as more parameters do; the rest is the luck of the seed": fair < 0.1 < wide,
-        "six layers are later than three in every seed": all(
+        "six layers are later than three in each of these seeds": all(
             int(batch.removeprefix("more than ")) >= own for batch, own in zip(six, ten, strict=True)),
     }
 
@@ -252,7 +250,7 @@ def cell_type(said, cells, digit_len, seeds, rates, **_):
         best = ranked(together(tried, sums)) if len(tried) > 1 else []
         own[cell] = tried[best[0][1][0]] if best else {}
         if best and all(own.values()):
-            said.says(*(f"{best[0][1][0]:g} for the {cell}" for _ in [0] if len(own) == len(cells)))
+            said.says(*(f"{cell} {best[0][1][0]:g}" for _ in [0] if len(own) == len(cells)))
     if all(own.values()):
         said.says(f"the {cells[0]} is first in {share(leading(together(own, sums), cells[0]))}.")
     return low, high, sizes, own
@@ -307,7 +305,7 @@ def cell_headings(said, low, high, sizes, own):
         "The simplest cell is the first to get whole sums right, at every size and rate tried":
             max(middles["RNN"].values()) < min(min(middles["GRU"].values()), min(middles["LSTM"].values()))
             and leading(together(own, sums), "RNN")[1:] == (0, 0),
-        "All are sooner there, in the same order": fast == sorted(fast) and slow == sorted(slow) and all(
+        "All are sooner there, and the LSTM stays last": fast[2] > max(fast[:2]) and slow[2] > max(slow[:2]) and all(
             a < b for a, b in zip(fast, slow, strict=True)),
     }
 
@@ -378,15 +376,16 @@ def rate_headings(said, runs, tops, high):
         "no run was long enough": min(map(sums, runs[1e-5].values())) == NEVER,
         "## C10: at 1e-1 the loss hardly comes down, and no RNN converges":
             median(last) > 0.9 * math.log(10) and min(sums(r, 1000) for r in runs[1e-1].values()) == NEVER,
-        "With shorter numbers the loss does come down, and an LSTM even converges":
-            sum(ten) > len(ten) / 2 and sum(lstm) > len(lstm) / 2,
-        "## Five steps of 0.1 cost a network more than a thousand batches":
+        "With ten digits the loss does come down, yet no run converges; most LSTMs do":
+            sum(ten) > len(ten) / 2 and sum(lstm) > len(lstm) / 2 and min(
+                sums(record, 1000) for record in group(range(20), lr=0.1).values()) == NEVER,
+        "## Five steps of 0.1, and a thousand good batches do not mend it":
             doses[0] == [sums(record) for record in group(range(3)).values()] and set(doses[3]) == {NEVER},
-        "every such step leaves a network that takes a good rate longer": all(
-            a < b for less, more in pairwise(doses) for a, b in zip(less, more, strict=True)),
-        "## 0.01 needs a third of the batches, and then no sum is wrong":
+        "after one or three steps a good rate mends the network, later each time": all(
+            a < b for less, more in pairwise(doses) for a, b in zip(less, more, strict=True)) and max(doses[2]) < NEVER,
+        "## 0.01 needs a third of the batches, and then no sum that we drew is wrong":
             0.3 < ratio(high, 1e-2, 1e-3) < 0.37 and wrong == 0,
-        "0.01 is, at every length tried":
+        "0.01 is, at 10 and 100 digits, and beats it at 1000":
             [first(tops[n]) for n in (10, 100, 1000)] == ["0.01"] * 3 and list(tops[1000]) == [1e-3, 1e-2],
         "three times the rate takes longer": int(between[0]) > int(between[1]),
     }
