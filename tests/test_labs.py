@@ -168,6 +168,13 @@ def test_the_ladder_counts_what_the_studies_hold():
     assert {f"proofs/noise_seed{seed}.json" for seed in (0, 1)} | {"proofs/rnn_52_parameters.json"} < closed
 
 
+def test_some_machines_are_proved_from_examples_alone_and_without_noise_none():
+    proved = {name for name, outcome in study("examples").items() if outcome["proved"]}
+    assert {name.split(",")[0] for name in proved} >= {"subtract"} and all("noise 1" in name for name in proved)
+    subtractions = [name in proved for name in study("examples") if name.startswith("subtract, noise 1")]
+    assert f"| subtract | 2 | {sum(subtractions)} of {len(subtractions)} |" in prose("07")
+
+
 def test_boxes_that_overlap_are_those_without_a_proof():
     certificate = proofs.certificates()["noise_seed0"]
     plain = addrnn.Adder.load(ROOT / "records" / "runs" / "layers=1" / "seed0.safetensors")
