@@ -97,6 +97,24 @@ def test_lengths_and_shares_are_compared_on_the_seeds_that_all_have(monkeypatch)
     assert found == {(10, 10): {1: 2, 2: 3, 3: 4}, (10, 100): {1: 5, 2: 6, 3: 7}}
 
 
+def test_a_share_that_does_all_of_it_explains_all_and_one_that_does_nothing_none():
+    own, other = {0: 100, 1: 200, 2: 100}, {0: 400, 1: 300, 2: 200}
+    found = {(10, 10): own, (100, 100): other, (10, 100): other, (100, 10): other}
+    assert first_digit.explained(found, 10, 100) == pytest.approx(1)
+    assert first_digit.explained(found, 100, 10) == 0
+    found[10, 100] = {0: 200, 1: 300, 2: 400}  # half of the way in log batches, all of it, twice
+    assert first_digit.explained(found, 10, 100) == pytest.approx(1)
+    assert np.isnan(first_digit.explained({}, 10, 100))
+
+
+def test_models_that_err_are_told_by_their_cell(monkeypatch):
+    found = {"9 digits, RNN, 3 layers, batch 7, seed 0": {"off": [0, 1]},
+             "9 digits, GRU, 3 layers, batch 7, seed 0": {"off": [1, 1]},
+             "9 digits, RNN, 3 layers, batch 8, seed 0": {"off": [0, 0]}}
+    monkeypatch.setattr(first_digit, "results", lambda study: {"half-trained": found})
+    assert first_digit.erring() == [{"off": [0, 1]}] and first_digit.erring("GRU") == [{"off": [1, 1]}]
+
+
 def test_every_run_of_the_study_has_a_name_of_its_own():
     names = [first_digit.key(*run) for run in first_digit.plan()]
     assert len(names) == len(set(names))

@@ -109,6 +109,12 @@ def test_the_cure_is_shown_for_as_many_networks_as_are_proved(layers, level):
     assert proved == (len(found) if (layers, level) == (1, 1) else 0)
 
 
+def test_without_noise_wrong_sums_are_found_and_are_wrong_as_told():
+    found = [pair for name, pair in study("noise").items() if name.endswith(", searched")]
+    wrong = sum(pair is not None for pair in found)
+    assert f"a wrong sum in {wrong} of {len(found)} tried" in prose("06") and list(noise.twins().values()) == found
+
+
 def test_a_setting_picks_its_outcomes():
     assert noise.seeds(noise=1.0) == shaken() and noise.seeds(noise=2.0, layers=3) == shaken(3, 2)
     assert noise.both(1.0) == (both(shaken()), len(shaken()))
@@ -143,7 +149,7 @@ def test_what_is_said_of_less_noise_and_of_other_networks():
     few = [outcome for name, outcome in study("noise").items()
            if ", 1000 batches" in name or ", 2000 batches" in name or "rate 0.001, " in name]
     assert len(few) >= 12 and not any(outcome["proved"] or outcome["grid"]["closed"] for outcome in few)
-    assert "too few batches, or a rate that does not fall, leave none at all" in prose("07")
+    assert "too few batches, or a constant rate of 0.001, leave none at all" in prose("07")
 
 
 def test_the_ladder_counts_what_the_studies_hold():
@@ -160,6 +166,13 @@ def test_the_ladder_counts_what_the_studies_hold():
             "come at once**") in text
     closed = {row["network"] for row in study("states") if row["closed"]}
     assert {f"proofs/noise_seed{seed}.json" for seed in (0, 1)} | {"proofs/rnn_52_parameters.json"} < closed
+
+
+def test_some_machines_are_proved_from_examples_alone_and_without_noise_none():
+    proved = {name for name, outcome in study("examples").items() if outcome["proved"]}
+    assert {name.split(",")[0] for name in proved} >= {"subtract"} and all("noise 1" in name for name in proved)
+    subtractions = [name in proved for name in study("examples") if name.startswith("subtract, noise 1")]
+    assert f"| subtract | 2 | {sum(subtractions)} of {len(subtractions)} |" in prose("07")
 
 
 def test_boxes_that_overlap_are_those_without_a_proof():

@@ -114,6 +114,29 @@ def test_shares_are_spanned_by_whole_per_cent():
     assert [views.span(shares) for shares in ([0.726, 0.95], [1.0], [])] == ["72 % to 95 %", "100 %", "-"]
 
 
+# Pictures
+
+def test_verdicts_by_measure_have_a_sign_each_and_a_frame_where_the_report_judges():
+    entries = {"C3": {"by": "loss below 0.1", "measures": {
+        "loss below 0.1": ["holds", 6, 0, 0], "100 % of sums right in the test, for good": ["fails", 0, 6, 0]}},
+        "C2": {"by": "", "measures": {}}, "C8": {"by": "own", "measures": {
+            "own": ["mixed", 3, 3, 0], "loss below 0.1": ["mostly holds", 9, 1, 0]}}}
+    ax, = views.verdict_figure(entries, "A title").axes
+    assert [label.get_text() for label in ax.get_xticklabels()] == 2 * ["C3", "C8"]  # above and below; C2 has one way
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["loss below 0.1", "100 % test, for good", "own"]
+    signs = {tuple(map(round, text.get_position())): text.get_text() for text in ax.texts}
+    assert signs == {(0, 0): "++", (0, 1): "− −", (1, 0): "+", (1, 2): "±"}
+    framed = {(round(box.get_x() + 0.46), round(box.get_y() + 0.44)) for box in ax.patches if box.get_linewidth() > 2}
+    assert framed == {(0, 0), (1, 2)}
+
+
+def test_batches_stand_at_the_number_of_parameters(home):
+    sizes = {"RNN": {64: (100, {0: 5, 1: 7, 2: 30}), 9: (20, {0: 40}), 5: (10, {})}, "GRU": {}}
+    shown = views.size_figure(sizes, "04_x")
+    assert shown.alt.startswith("Batches from the fewest to the most parameters: RNN 40 to 7. ")
+    assert (home / "figures" / "04_x.svg").exists()
+
+
 # Finished models
 
 def test_a_model_that_saw_its_batches_once_shows_no_gap_and_one_that_learned_them_does():

@@ -3,6 +3,7 @@
 import base64
 
 import numpy as np
+import torch
 
 import addrnn
 from addlab import files
@@ -11,11 +12,21 @@ RANDOM_SUMS = 10_000
 
 
 def network(model):
-    """A trained Adder as the page's Network reads it: float32, little-endian, in the order of torch's state_dict."""
-    config = model.config
-    tensors = [tensor.numpy(force=True).astype("<f4").tobytes() for tensor in model.state_dict().values()]
-    return {"cell": config.cell, "layers": config.layers, "hidden": config.hidden, "embedding": config.embedding,
-            "base": len(model.dense.bias), "weights": base64.b64encode(b"".join(tensors)).decode()}
+    """A trained Adder as the page's Network reads it: float32, little-endian, in the order of torch's state_dict.
+
+    A wide embedding is folded into the first layer's weights, one column a digit: a third less to carry along, and the
+    same sums but for float32's rounding.
+    """
+    config, state = model.config, model.state_dict()
+    base, embedding = state["embed_layer.weight"].shape
+    if embedding > base:
+        embed, into = (state[name].double() for name in ("embed_layer.weight", "rnn.weight_ih_l0"))
+        halves = [into[:, :embedding] @ embed.T, into[:, embedding:] @ embed.T]
+        state = state | {"embed_layer.weight": torch.eye(base), "rnn.weight_ih_l0": torch.cat(halves, dim=1)}
+        embedding = base
+    tensors = [tensor.numpy(force=True).astype("<f4").tobytes() for tensor in state.values()]
+    return {"cell": config.cell, "layers": config.layers, "hidden": config.hidden, "embedding": embedding,
+            "base": base, "weights": base64.b64encode(b"".join(tensors)).decode()}
 
 
 def shipped(name):

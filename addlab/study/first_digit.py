@@ -225,7 +225,7 @@ def erring(cell="RNN"):
 def leads_figure():
     """Share of digits right behind a column in front, by what that column sums to; a thin line a model."""
     models = [found["leads"] for found in erring()]
-    fig, ax = plots.figure("Any column in front repairs the first digit, but for one that sums to 9", height=3.2)
+    fig, ax = plots.figure("A column in front repairs the first digit, one that sums to 9 least", height=3.2)
     plots.axis(ax, "", "sum of the column in front", "share of digits right", xlim=(-0.5, 18.5), ylim=(-0.02, 1.02))
     plots.curves(ax, {"": [(range(19), shares) for shares in models]}, {"": plots.RIGHT})
     ax.set_xticks(range(0, 19, 3))

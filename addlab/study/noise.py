@@ -196,7 +196,7 @@ def changed(config, falling):
     if config.batches != USUAL["batches"]:
         words.append(f"{config.batches:,} batches")
     if not falling:
-        words.append("constant rate")
+        words.append(f"constant rate {config.lr:g}")
     if words and config.noise != 1:
         words.append(f"noise {config.noise:g}")
     return ", ".join(words)
@@ -206,7 +206,7 @@ def unusual(entry):
     """The order in which what is changed is shown: the network's size first, then its cell, its data, its training."""
     config, falling, _ = entry
     return (not falling, config.batches != USUAL["batches"], config.batches, config.digit_len != 10, config.digit_len,
-            config.cell != "RNN", config.cell, config.layers, config.hidden, config.noise, config.seed)
+            config.cell != "RNN", config.cell, config.layers, config.hidden, config.lr, config.noise, config.seed)
 
 
 def middle(batches):

@@ -153,7 +153,8 @@ def plan():
               *each(configs([1, 2, 3], **short)),
               *each(configs([0], digit_len=1000, cell=("GRU", "LSTM"), batches=300), ["tenth"]),
               *each(configs(range(4), digit_len=5000, layers=(3, 4, 2), batches=300), ["tenth"]),
-              *each(configs([0], digit_len=5000, batches=300), ["none"])]
+              *each(configs([0], digit_len=5000, batches=300), ["none"]),
+              *each(configs(range(4), digit_len=100, cell=("LSTM", "GRU"), batches=300), ["lead"])]
     return list(dict.fromkeys(wanted))  # a seed that is asked for twice counts once
 
 

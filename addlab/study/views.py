@@ -231,6 +231,12 @@ SIGNS = {"holds": ("++", "#1c4587"), "mostly holds": ("+", "#8fb0dd"), "mixed": 
          "not settled": ("?", "#ffffff"), "mostly fails": ("−", "#eda58f"), "fails": ("− −", "#b3261e")}
 
 
+def brief(measure):
+    """The name of a measure, no wider than a phone leaves room for."""
+    name = measure.replace(" of sums right in the test, for good", " test, for good")
+    return name.replace(" of sums right in the test", " in the test").replace(" missed in all", " missed")
+
+
 def verdict_figure(entries, title):
     """The verdict on each claim (a column) by each measure (a row), that of the report framed.
 
@@ -247,13 +253,12 @@ def verdict_figure(entries, title):
             y, main = rows.index(name), name == entry["by"]
             ax.add_patch(Rectangle((x - 0.46, y - 0.44), 0.92, 0.88, facecolor=paint, zorder=2 + main,
                                    edgecolor=plots.INK if main else plots.FAINT, linewidth=2.4 if main else 0.5))
-            ax.text(x, y, sign, ha="center", va="center", fontsize=9, fontweight="bold", zorder=4,
+            ax.text(x, y, sign, ha="center", va="center", fontsize=8, fontweight="bold", zorder=4,
                     color="white" if word in ("holds", "fails") else plots.INK)
-    ax.set_xticks(range(len(asked)), list(asked))
-    ax.set_yticks(range(len(rows)), rows, fontsize=9)
+    ax.set_xticks(range(len(asked)), list(asked), fontsize=8)
+    ax.set_yticks(range(len(rows)), [brief(name) for name in rows], fontsize=9)
     ax.set(xlim=(-0.6, len(asked) - 0.4), ylim=(len(rows) - 0.4, -0.6))
-    ax.xaxis.tick_top()
-    ax.tick_params(length=0)
+    ax.tick_params(length=0, labeltop=True, labelbottom=True)
     ax.grid(visible=False)
     for side in ax.spines.values():
         side.set_visible(False)

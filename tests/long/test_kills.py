@@ -129,7 +129,8 @@ def changed(folder):
 def test_a_killed_worker_fails_its_run_alone_and_the_next_sweep_completes_it(home):
     process, store = start([LONGER, TINY], home), addrnn.store()
     wait_until(lambda: store.path(LONGER, "checkpoint").exists())
-    worker, = (p for p in psutil.Process(process.pid).children() if "spawn_main" in " ".join(p.cmdline()))
+    lock = str(store.path(LONGER, "lock"))
+    worker, = (p for p in psutil.Process(process.pid).children() if lock in [file.path for file in p.open_files()])
     worker.kill()
     _, errors = process.communicate()
     assert process.returncode == 1

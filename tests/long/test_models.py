@@ -92,7 +92,7 @@ def test_a_wrong_first_digit_is_one_too_large_and_a_column_that_sums_to_nine_han
             errors = wrong(model, first[:, None], second[:, None], (first + second)[:, None] % 10, (0, total))
             shares += [1 - errors.mean()] * bool(off.any())
     assert f"**{erring} of {erring}** half-trained models that err" in committed("02")[0].text
-    assert min(behind[0]) > 0.99 and median(behind[9]) < 0.95
+    assert min(behind[0]) > 0.98 and median(behind[9]) < 0.95
 
 
 def test_no_model_overfits():
