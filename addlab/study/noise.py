@@ -47,7 +47,8 @@ def plan():
             *each(first, noise=1.0, cell=("GRU", "LSTM")), *each(first, noise=1.0, digit_len=(5, 20)),
             *each(more, noise=(0.25, 1.5)), *each(range(3, 6), noise=2.0, hidden=128),
             *each(range(3, 6), noise=1.0, digit_len=20), *each(range(3, 6), noise=1.0, cell="GRU"),
-            *each(first, falling=False, noise=(1.0, 0.0))]
+            *each(first, falling=False, noise=(1.0, 0.0)),
+            *each(range(3, 6), falling=False, noise=1.0)]
 
 
 def key(config, falling):
