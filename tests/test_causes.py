@@ -93,18 +93,19 @@ def test_ranks_of_seeds_at_two_lengths(monkeypatch):
 def test_lengths_and_shares_are_compared_on_the_seeds_that_all_have(monkeypatch):
     times = {(10, 10): {0: 1, 1: 2, 2: 3, 3: 4}, (10, 100): {1: 5, 2: 6, 3: 7}, (100, 10): {1: 8}}
     monkeypatch.setattr(first_digit, "needed", lambda length, share: times.get((length, share), {}))
-    found = first_digit.dose((10, 100), (10, 100))
+    found = first_digit.dose((10, 100), (10, 100), least=3)
     assert found == {(10, 10): {1: 2, 2: 3, 3: 4}, (10, 100): {1: 5, 2: 6, 3: 7}}
 
 
-def test_a_share_that_does_all_of_it_explains_all_and_one_that_does_nothing_none():
+def test_a_share_that_does_all_of_it_explains_all_and_one_that_does_nothing_none(monkeypatch):
     own, other = {0: 100, 1: 200, 2: 100}, {0: 400, 1: 300, 2: 200}
     found = {(10, 10): own, (100, 100): other, (10, 100): other, (100, 10): other}
-    assert first_digit.explained(found, 10, 100) == pytest.approx(1)
-    assert first_digit.explained(found, 100, 10) == 0
-    found[10, 100] = {0: 200, 1: 300, 2: 400}  # half of the way in log batches, all of it, twice
-    assert first_digit.explained(found, 10, 100) == pytest.approx(1)
-    assert np.isnan(first_digit.explained({}, 10, 100))
+    monkeypatch.setattr(first_digit, "needed", lambda length, share: found.get((length, share), {}))
+    assert first_digit.explained(10, 100) == pytest.approx([1, 1, 1])
+    assert first_digit.explained(100, 10) == [0, 0, 0]
+    found[10, 100] = {0: 200, 1: 300, 2: 400, 3: 500}  # half of the way in log batches, all of it, twice
+    assert first_digit.explained(10, 100) == pytest.approx([0.5, 1, 2])
+    assert first_digit.explained(10, 7) == []
 
 
 def test_models_that_err_are_told_by_their_cell(monkeypatch):

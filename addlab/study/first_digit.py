@@ -173,7 +173,7 @@ def correlation(short, long):
 
 # In pictures
 
-def dose(digit_lens=(100, 1000, 5000), shares=(10, 100, 300, 1000, 5000), least=3):
+def dose(digit_lens=(100, 1000, 5000), shares=(10, 100, 300, 1000, 5000), least=5):
     """{(length, share): {seed: batches until 99 % of sums are right}}, of the seeds that all have.
 
     Shares of which fewer than `least` seeds have been trained are left out.
@@ -182,15 +182,14 @@ def dose(digit_lens=(100, 1000, 5000), shares=(10, 100, 300, 1000, 5000), least=
     return measures.common({which: times for which, times in found.items() if len(times) >= least})
 
 
-def explained(found, length, share):
-    """How much of the way from `length` to `share` digits the share alone makes, in log batches; found: `dose()`.
+def explained(length, share):
+    """How much of the way from `length` to `share` digits the share alone makes, in log batches, in each seed: list.
 
-    The median over seeds of log(length with that share / length) / log(share's own length / length); nan of none.
+    It is log(length with that share / length) / log(share's own length / length), of all seeds that have the three.
     """
-    own, moved, other = (found.get(which, {}) for which in ((length, length), (length, share), (share, share)))
-    seeds = measures.shared([own, moved, other])
-    parts = [math.log(moved[seed] / own[seed]) / math.log(other[seed] / own[seed]) for seed in seeds]
-    return float(np.median(parts)) if parts else math.nan
+    own, moved, other = (needed(*which) for which in ((length, length), (length, share), (share, share)))
+    return [math.log(moved[seed] / own[seed]) / math.log(other[seed] / own[seed])
+            for seed in measures.shared([own, moved, other])]
 
 
 def dose_figure(found):
@@ -225,10 +224,12 @@ def erring(cell="RNN"):
 def leads_figure():
     """Share of digits right behind a column in front, by what that column sums to; a thin line a model."""
     models = [found["leads"] for found in erring()]
-    fig, ax = plots.figure("A column in front repairs the first digit, one that sums to 9 least", height=3.2)
+    alone = float(np.median([np.mean(np.array(found["off"]) == 0) for found in erring()]))
+    fig, ax = plots.figure("A column in front repairs the first digit, one that sums to 9 least", height=2.8)
     plots.axis(ax, "", "sum of the column in front", "share of digits right", xlim=(-0.5, 18.5), ylim=(-0.02, 1.02))
     plots.curves(ax, {"": [(range(19), shares) for shares in models]}, {"": plots.RIGHT})
     ax.set_xticks(range(0, 19, 3))
+    plots.claim(ax, "no column in front: the median", y=alone)
     return fig
 
 

@@ -95,13 +95,13 @@ def order_figure(groups):
     lowest, most = floor(columns - 1)
     fig, (left, right) = plots.figure("Most significant digit first, each carry is a coin toss", columns=2)
     plots.axis(left, "loss", "batch", "nats a digit", xlim=(0, BATCHES), ylim=(0, 2.4))
-    plots.axis(right, "digits right", "column, the least significant first", "share", xlim=(0, columns - 1),
+    plots.axis(right, "digits right", "column, the least significant first", "share", xlim=(1, columns),
                ylim=(0, 1.03))
     for ax, lines in ((left, {order: [smooth(run["loss"]) for run in runs] for order, runs in groups.items()}),
-                      (right, {order: [(range(columns), run["right"]) for run in runs]
+                      (right, {order: [(range(1, columns + 1), run["right"]) for run in runs]
                                for order, runs in groups.items()})):
         plots.curves(ax, lines, colours, {order: order.replace(" significant", "") * (ax is right) for order in lines})
-    plots.claim(left, "no reader beats this", y=lowest)
+    plots.claim(left, "none from the left beats this", y=lowest)
     plots.claim(right, "half of them" if abs(most - 0.5) < 0.1 else "what can be right", y=0.5)
     return fig
 

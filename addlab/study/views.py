@@ -106,8 +106,9 @@ def draw_learning(axes, kind, groups, batches, about=""):
                                  (axes[1], "batch_accuracy", "sums wholly right", "share of a batch")):
         plots.axis(ax, about + title, "batch", label, log="xy" if of == "loss" else "x", xlim=limits,
                    ylim=None if of == "loss" else (-0.02, 1.02))
-        plots.curves(ax, {value: [measures.curve(run, of) for run in runs] for value, runs in groups.items()},
-                     colours, names)
+        drawn = {value: [[points[: batches + 1 - measures.OVER] for points in measures.curve(run, of)] for run in runs]
+                 for value, runs in groups.items()}  # no longer than the axes: a name stands where its line ends
+        plots.curves(ax, drawn, colours, names)
 
 
 def arrivals(kind, panels, title, name, caption="", names=None):
