@@ -213,6 +213,9 @@ def layer_headings(said, groups, long):
             and compared(far, (4, 2))[0] > 2 * compared(far, (2, 4))[0] and rarely[0] < rarely[1] < min(rarely[2:]),
         "Most of these seeds were trained [on a GPU]": sum("H100" in record.get("device", "") for found in long.values()
                                                          for record in found.values()) > 24,
+        "at 80 % of sums or fewer, it mostly fails": all(word(*compared(together(
+            {k: long[k] for k in (4, 3, 2)}, functools.partial(sums, least=least)), (4, 3, 2))) == "mostly fails"
+            for least in (1000, 1600)),
         "So the claim fails clearly early in training, and less so late": ratio(near, 3, 2) < ratio(
             together(long, functools.partial(loss, level=Fraction(1, 100))), 3, 2) < 1,
         "One layer is late.": all(
@@ -296,6 +299,10 @@ def cell_headings(said, low, high, sizes, own):
             and late["LSTM"] > 1.2 * max(late["RNN"], late["GRU"]),
         "## C8: the RNN is first, and the GRU before the LSTM is a coin toss":
             leading(high, "RNN")[1] == 0 and word(*compared(high, ("GRU", "LSTM"))) == "mixed",
+        "at 90 % of sums or fewer, it mostly holds": all(word(*compared(together(
+            {cell: group(range(20), digit_len=100, cell=cell) for cell in ("RNN", "GRU", "LSTM")},
+            functools.partial(sums, least=least)), ("RNN", "GRU", "LSTM"))) == "mostly holds"
+            for least in (1000, 1600, 1800)),
         "By loss the GRU is as fast as the RNN, and the LSTM is last in every seed":
             0.9 < late["GRU"] / late["RNN"] < 1.1 and all(low["LSTM"][seed] > max(
                 low["RNN"][seed], low["GRU"][seed]) for seed in low["RNN"]),
