@@ -11,6 +11,7 @@ import numpy as np
 from addlab import engine
 from addlab.certify.search import first_wrong, pairs_of, recall, search
 from addlab.inputs import to_text
+from addlab.study import plots
 from addlab.study.experiments import CHAINS, configs, recorded
 from addrnn import carry_add
 
@@ -56,6 +57,26 @@ def digits_of(pair):
     return max(map(len, pair)) if pair else math.inf
 
 
+def shortest_figure(lengths, most=11):
+    """A dot a network, by the digits of its shortest wrong sum; lengths: {group: [digits, inf if none was found]}."""
+    fig, ax = plots.figure("Short sums fail in every network of three layers", height=3.2)
+    plots.axis(ax, "", "digits of the shortest sum found that is wrong", xlim=(3.4, most + 1.6),
+               ylim=(len(lengths) - 0.5, -0.5))
+    wide = 6  # dots side by side: they are of whole numbers of digits, so many lie at one place
+    for y, (name, values) in enumerate(lengths.items()):
+        paint = plots.colour("layers", 1 if "1 layer" in name else 3)
+        for digits in sorted(set(values)):
+            x, count = min(digits, most + 1), values.count(digits)
+            line, place = np.divmod(np.arange(count), wide)
+            centred = line - line[-1] / 2
+            ax.plot(x + 0.13 * (place - (min(count, wide) - 1) / 2), y + 0.2 * centred, "o", color=paint,
+                    markersize=4.5, markeredgewidth=0.8, markerfacecolor=paint if math.isfinite(digits) else "white")
+    ax.set_xticks(range(4, most + 2), [*map(str, range(4, most + 1)), "none found"])
+    ax.set_yticks(range(len(lengths)), list(lengths))
+    ax.grid(visible=False, axis="y")
+    return fig
+
+
 # What the state holds
 
 def walk(model, num1, num2, state=None):
@@ -97,7 +118,8 @@ def exchange(model, layer, count=400):
     """How often a sum takes on the carry of another when it gets that other's state of one layer.
 
     Two chains have the same digits, but for a carry that one of them starts with. After three columns the state of
-    `layer` is put from the one with a carry into the other, and both go on for five columns that sum to 9.
+    `layer` is put from the one with a carry into the other, and both go on for five columns that sum to 9. `layer` is
+    one or a list of them; with none, [], this is how often a sum goes wrong by itself.
     """
     num1, num2 = pairs_of("no carry", count, 8, np.random.default_rng(3))
     num1, num2 = num1[num1[:, 0] > 0], num2[num1[:, 0] > 0]
