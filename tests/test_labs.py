@@ -12,6 +12,7 @@ import torch
 from conftest import ROOT
 
 import addrnn
+from addlab.article import words
 from addlab.certify.search import pairs_of
 from addlab.study import carries, fading, noise, proofs, state
 
@@ -261,6 +262,25 @@ def test_states_lie_where_the_grown_boxes_say():
     (low1, high1), (low0, high0) = hulls
     widths = (high0 - low0 + high1 - low1) / np.abs(low0 + high0 - low1 - high1)
     assert abs(widths.min() - proofs.overlap(model, columns=1)[0]) < 1e-5
+
+
+# The article
+
+def test_the_article_counts_what_noise_proves():
+    said, constant = words.shaken(), shaken(rate="0.003")
+    assert (said["constant_proved"], said["constant_tried"]) == (both(constant), len(constant))
+    others = [outcome for name, outcome in study("noise").items() if "noise 1, rate 0.003 falling, 4000" in name
+              and "10 digits" in name and not name.startswith("RNN, 1 ")]
+    assert said["other_tried"] == len(others) and said["other_boxed"] == 0 == both(others)
+    assert said["other_closed"] == sum(outcome["grid"]["closed"] for outcome in others)
+    assert all(outcome["grid"]["wrong"] is None for outcome in others)  # "gave up on the others"
+    assert (said["refuted"], said["searched"], said["quiet_proved"], said["still_proved"]) == (10, 10, 0, 0)
+
+
+def test_the_first_wrong_sum_ends_in_nines_and_is_too_large_by_a_carry():
+    a, b, answer, right = words.beaten()
+    sums = [int(x) + int(y) for x, y in zip(a.zfill(5)[::-1], b.zfill(5)[::-1], strict=True)]
+    assert sums[:4] == [9] * 4 and int(answer) - int(right) == 10**4
 
 
 # Their cells

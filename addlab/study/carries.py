@@ -58,20 +58,18 @@ def digits_of(pair):
 
 
 def shortest_figure(lengths, most=11):
-    """A dot a network, by the digits of its shortest wrong sum; lengths: {group: [digits, inf if none was found]}."""
+    """How many networks by the digits of their shortest wrong sum; lengths: {group: [digits, inf if none is found]}."""
     fig, ax = plots.figure("Short sums fail in every network of three layers", height=3.2)
-    plots.axis(ax, "", "digits of the shortest sum found that is wrong", xlim=(3.4, most + 1.6),
+    plots.axis(ax, "", "digits of the shortest sum found that is wrong", xlim=(3.4, most + 2.1),
                ylim=(len(lengths) - 0.5, -0.5))
-    wide = 6  # dots side by side: they are of whole numbers of digits, so many lie at one place
     for y, (name, values) in enumerate(lengths.items()):
         paint = plots.colour("layers", 1 if "1 layer" in name else 3)
         for digits in sorted(set(values)):
-            x, count = min(digits, most + 1), values.count(digits)
-            line, place = np.divmod(np.arange(count), wide)
-            centred = line - line[-1] / 2
-            ax.plot(x + 0.13 * (place - (min(count, wide) - 1) / 2), y + 0.2 * centred, "o", color=paint,
-                    markersize=4.5, markeredgewidth=0.8, markerfacecolor=paint if math.isfinite(digits) else "white")
-    ax.set_xticks(range(4, most + 2), [*map(str, range(4, most + 1)), "none found"])
+            x, found = min(digits, most + 1.5), math.isfinite(digits)
+            ax.plot(x, y, "o", color=paint, markersize=14, markerfacecolor=paint if found else "white")
+            ax.annotate(str(values.count(digits)), (x, y), ha="center", va="center_baseline", fontsize=9,
+                        fontweight="bold", color="white" if found else paint)
+    ax.set_xticks([*range(4, most + 1), most + 1.5], [*map(str, range(4, most + 1)), "none"])
     ax.set_yticks(range(len(lengths)), list(lengths))
     ax.grid(visible=False, axis="y")
     return fig

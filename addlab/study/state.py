@@ -90,7 +90,7 @@ def state_figure(found):
     return fig
 
 
-def names(points, digit, near=0.2):
+def names(points, digit, near=0.17):
     """[(digits, (x, y))]: where a digit's name stands, on top of its points; those of one place stand there together.
 
     near: how near the middles of such digits' points are, in parts of the picture's sides.
