@@ -16,8 +16,8 @@ export default function mount(root, data) {
   body.append(
     element("p", {class: "key"}, ...key()),
     element("div", {class: "list"}, ...lines),
-    element("p", {class: "note"}, "The original ran each setting once. Every dot here is a run from another random "
-      + "start."));
+    element("p", {class: "note"}, "The original ran each setting once. A dot here is one seed; for some claims it "
+      + "stands for several runs of that seed."));
   // One at a time, so that the list keeps its shape.
   const close = (/** @type {Event} */ event) => {
     const opened = /** @type {HTMLDetailsElement} */ (event.target);

@@ -17,7 +17,7 @@ const NAMES = ["no carry", "carry"];
 /** @param {HTMLElement} root @param {Data} data */
 export default function mount(root, data) {
   const body = frame(root, {name: "fade", question: "How long does a carry last?",
-    hint: "Drag the nines. Then choose another training, or another seed."});
+    hint: "Here are networks of one layer. Drag the nines. Then choose another training, or another seed."});
   let destroy = soon(() => { destroy = fill(body, data); });
   return {destroy() {
     destroy();

@@ -52,7 +52,8 @@ function fill(body, {half, full}) {
         figure(`Half trained: ${half.batches} batches of ${half.digits} digits`, sum),
         figure(`Fully trained, and wrong: ${full.digits} digits, seed ${full.seed}`, again),
         element("p", {class: "note"}, `0 + 0 in front mends ${full.mended} of the shortest wrong sums that we found, `
-          + `one for each of ${full.tried} fully trained networks: one cause, not the only one.`))),
+          + `one for each of ${full.tried} fully trained networks. They were picked `
+          + "for being wrong, so other changes may mend them, too."))),
     element("p", {class: "note"}, "Before the first column the state is empty. In training on numbers of "
       + `${half.digits} digits that is one column in ${half.digits + 1}, so what to say there is learned last. `
       + `A column 0 + 0 leaves a state that says “no carry”: with it, ${share(half.led)} of such sums come out right, `

@@ -54,15 +54,19 @@ def verdicts():
 
 
 def shaken(level=1.0):
-    """How many networks have both proofs, of those trained with noise, of those trained without, all else being equal,
-    and of deeper and gated ones with that noise.
+    """How many networks have both proofs, of those trained with noise and of those without, all else being equal, at a
+    falling rate and at a constant one; in how many of the second a wrong sum is found; and what is proved of deeper and
+    gated ones with that noise.
     """
     others = [outcome for config, falling, outcome in noise.found()
               if falling and config.noise == level and (config.cell, config.layers) != ("RNN", 1)]
-    other = sum(bool(outcome["proved"]) and noise.closed(outcome) for outcome in others), len(others)
-    counts = {"noise": noise.both(level), "quiet": noise.both(0.0), "other": other}
+    counts = {"noise": noise.both(level), "quiet": noise.both(0.0), "constant": noise.both(level, falling=False),
+              "still": noise.both(0.0, falling=False)}
+    twins = noise.twins().values()
     return {f"{name}_{part}": count for name, both in counts.items()
-            for part, count in zip(("proved", "tried"), both, strict=True)}
+            for part, count in zip(("proved", "tried"), both, strict=True)} | {
+        "refuted": sum(pair is not None for pair in twins), "searched": len(twins), "other_tried": len(others),
+        "other_boxed": sum(map(noise.boxed, others)), "other_closed": sum(map(noise.closed, others))}
 
 
 def proved():

@@ -11,6 +11,7 @@ import numpy as np
 from addlab import engine
 from addlab.certify.search import first_wrong, pairs_of, recall, search
 from addlab.inputs import to_text
+from addlab.study import plots
 from addlab.study.experiments import CHAINS, configs, recorded
 from addrnn import carry_add
 
@@ -56,6 +57,24 @@ def digits_of(pair):
     return max(map(len, pair)) if pair else math.inf
 
 
+def shortest_figure(lengths, most=11):
+    """How many networks by the digits of their shortest wrong sum; lengths: {group: [digits, inf if none is found]}."""
+    fig, ax = plots.figure("Short sums fail in every network of three layers", height=3.2)
+    plots.axis(ax, "", "digits of the shortest sum found that is wrong", xlim=(3.4, most + 2.1),
+               ylim=(len(lengths) - 0.5, -0.5))
+    for y, (name, values) in enumerate(lengths.items()):
+        paint = plots.colour("layers", 1 if "1 layer" in name else 3)
+        for digits in sorted(set(values)):
+            x, found = min(digits, most + 1.5), math.isfinite(digits)
+            ax.plot(x, y, "o", color=paint, markersize=14, markerfacecolor=paint if found else "white")
+            ax.annotate(str(values.count(digits)), (x, y), ha="center", va="center_baseline", fontsize=9,
+                        fontweight="bold", color="white" if found else paint)
+    ax.set_xticks([*range(4, most + 1), most + 1.5], [*map(str, range(4, most + 1)), "none"])
+    ax.set_yticks(range(len(lengths)), list(lengths))
+    ax.grid(visible=False, axis="y")
+    return fig
+
+
 # What the state holds
 
 def walk(model, num1, num2, state=None):
@@ -97,7 +116,8 @@ def exchange(model, layer, count=400):
     """How often a sum takes on the carry of another when it gets that other's state of one layer.
 
     Two chains have the same digits, but for a carry that one of them starts with. After three columns the state of
-    `layer` is put from the one with a carry into the other, and both go on for five columns that sum to 9.
+    `layer` is put from the one with a carry into the other, and both go on for five columns that sum to 9. `layer` is
+    one or a list of them; with none, [], this is how often a sum goes wrong by itself.
     """
     num1, num2 = pairs_of("no carry", count, 8, np.random.default_rng(3))
     num1, num2 = num1[num1[:, 0] > 0], num2[num1[:, 0] > 0]

@@ -207,30 +207,27 @@ def still_right(found, columns):
     return [float(np.mean(np.array(found["none"] + found["carry"]) >= count)) for count in columns]
 
 
-def fading_figure(looks=LOOKS, rates=(0.1, 0.2, 0.3, 0.5), at=4000):
+def fading_figure(looks=LOOKS, rates=(0.1, 0.5), at=4000):
     """Columns survived: by batches, of one to three layers in base 10; and by the rate, of both bases."""
-    fig, axes = plots.figure("How often a column hands a carry on decides how far it is handed on", columns=3,
-                             sharey=True, height=3.8)
+    fig, axes = plots.figure("With three layers, a carry that more columns hand on is kept longer", columns=3,
+                             sharey=True, height=3.5)
     titles = ["base 10, 1 column in 10", *(f"{plots.name('layers', k)}, {at} batches" for k in (1, 3))]
-    for ax, title, along in zip(axes, titles, (looks, rates, rates), strict=True):
-        plots.axis(ax, title, "batches" if along is looks else "share that hands on",
-                   "columns survived" if ax is axes[0] else "", log="xy", xlim=(0.9 * along[0], 1.1 * along[-1]),
-                   ylim=(1, 1.3 * COLUMNS))
-        shown = along[::2] if along is looks else along
-        ax.set_xticks(shown, [f"{x:g}" for x in shown])
+    plots.axis(axes[0], titles[0], "batches", "columns survived", log="xy", xlim=(0.9 * looks[0], 1.1 * looks[-1]),
+               ylim=(4, 1.6 * COLUMNS))
+    axes[0].set_xticks(looks[::2], [f"{x:g}" for x in looks[::2]])
     plots.curves(axes[0], {k: by_batches(looks, layers=k) for k in (1, 2, 3)},
                  {k: plots.colour("layers", k) for k in (1, 2, 3)}, {k: plots.name("layers", k) for k in (1, 2, 3)})
     paints = {2: plots.RAMP(0.2), 10: plots.RAMP(0.75)}
-    for ax, layers in zip(axes[1:], (1, 3), strict=True):
-        medians = {}
-        for base, paint in paints.items():
-            found = {rate: [survived(one) for one in models(at, layers=layers, base=base, rate=rate).values()]
-                     for rate in rates}
-            found = {rate: values for rate, values in found.items() if values}
-            for rate, values in found.items():
-                ax.plot([rate] * len(values), values, "o", color=paint, markersize=3.5, alpha=0.5)
-            medians[base] = [(list(found), [np.median(values) for values in found.values()])]
-        plots.curves(ax, medians, paints, {base: f"base {base}" for base in paints})
+    for ax, title, layers in zip(axes[1:], titles[1:], (1, 3), strict=True):
+        plots.axis(ax, title, "share that hands on", xlim=(-0.5, len(rates) - 0.5))
+        for shift, (base, paint) in zip((-0.2, 0.2), paints.items(), strict=True):
+            for x, rate in enumerate(rates):
+                values = [survived(one) for one in models(at, layers=layers, base=base, rate=rate).values()]
+                beside = 0.07 * (np.arange(len(values)) - (len(values) - 1) / 2)  # those of one height, side by side
+                ax.plot(x + shift + beside, values, "o", color=paint, markersize=4.5, markeredgewidth=0,
+                        label="" if x else f"base {base}")
+        ax.set_xticks(range(len(rates)), [f"{rate:g}" for rate in rates])
+        ax.legend(frameon=False, loc="lower right", fontsize=9, handletextpad=0)
     return fig
 
 

@@ -111,7 +111,8 @@ def growth_figure(models, name):
     plots.curves(ax, {words: [(range(1, 13), overlap(model)) for model in some] for words, some in models.items()})
     plots.claim(ax, "above, they overlap", y=1)
     return plots.save(fig, name, "Both half-widths, in parts of the distance of the middles, in the entry that tells "
-                      "the boxes apart best. Plain: five seeds trained as the original, but for one layer.")
+                      "the boxes apart best. Plain: five seeds trained as the original, but for one layer; they differ "
+                      "from the others in rate and batches, too.")
 
 
 # The 52 parameters
@@ -153,7 +154,8 @@ def small_figure(certificate, name):
     """The whole machine: the latch, the nearly linear unit, and ten logits for each sum."""
     small = SmallAdder(certificate)
     a, b = np.divmod(np.arange(100), 10)
-    fig, axes = plots.figure("52 parameters, the whole machine: a latch, a line, ten parabolas", columns=3, height=3.4)
+    fig, axes = plots.figure("52 parameters, the whole machine: a latch, a bent line, ten curves", columns=3,
+                             height=3.4)
     for carry, words in enumerate(("no carry before", "carry before")):
         units = small.units(a, b, carry)
         for ax, unit in zip(axes, (small.latch, 1 - small.latch), strict=False):
@@ -172,8 +174,8 @@ def small_figure(certificate, name):
     axes[1].legend(frameon=False, loc="upper right", fontsize=9)
     axes[2].set_xticks(range(0, 10, 3))
     return plots.save(fig, name, "L flips between 9 and 10 where no carry came in, between 8 and 9 where one did. v "
-                      "falls or rises with the sum by the same step everywhere. From both, ten logits form a parabola "
-                      "over the digits, whose top (dot) is the digit.")
+                      "goes one way with the sum, by smaller steps at the ends. From both come ten logits, whose top "
+                      "(dot) is the digit.")
 
 
 # What is proved
@@ -197,7 +199,7 @@ def ladder(found):
     rows.append(["RNN, 52 parameters", "its boxes, small sums first", proved(of_starts("52 parameters")),
                  every_state(["rnn_52_parameters"])])
     whole = [row for row in bits if row["weights"] == "INT8" and found[row["certificate"]].claim["hidden"] == 64]
-    rows.append(["all adders of 64 units above, in 8 bits", "nothing more", proved(whole), "–"])
+    rows.append(["shipped adders of 64 units, in 8 bits", "nothing more", proved(whole), "–"])
     others = [name for name, certificate in found.items() if not name.startswith("data_alone")
               and certificate.claim["machine"]["meaning"] != ADDITION.meaning]
     rows.append(["other arithmetic and machines", "their boxes", f"{len(others)} shipped", every_state(others)])

@@ -82,11 +82,25 @@ def state_figure(found):
             for value in np.unique(values):
                 chosen = points[values == value]
                 ax.plot(*chosen.T, "o", color=paints[value], markersize=2.5, alpha=0.7, markeredgewidth=0)
-                if label == "digit" and apart:
-                    top = np.median(chosen[:, 0]), chosen[:, 1].max()
-                    plots.note(ax, str(value), *top, ha="center", va="bottom", colour=paints[value])
+            if label == "digit" and apart:
+                for digits, top in names(points, digit):
+                    plots.note(ax, ", ".join(map(str, digits)), *top, ha="center", va="bottom",
+                               colour=paints[digits[0]])
             ax.set(xticks=[], yticks=[])
     return fig
+
+
+def names(points, digit, near=0.17):
+    """[(digits, (x, y))]: where a digit's name stands, on top of its points; those of one place stand there together.
+
+    near: how near the middles of such digits' points are, in parts of the picture's sides.
+    """
+    middles = {value: np.median(points[digit == value], axis=0) for value in np.unique(digit).tolist()}
+    sides, groups = np.ptp(points, axis=0), []
+    for value, middle in middles.items():
+        same = [group for group in groups if (np.abs(middles[group[0]] - middle) < near * sides).all()]
+        (same[0] if same else groups.append([]) or groups[-1]).append(value)
+    return [(group, (middles[group[0]][0], points[np.isin(digit, group)][:, 1].max())) for group in groups]
 
 
 def all_told():
