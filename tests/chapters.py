@@ -229,7 +229,7 @@ def layer_headings(said, groups, long):
 
 # 04
 
-def cell_type(said, cells, digit_len, seeds, rates, **_):
+def cell_type(said, cells, digit_len, seeds, rates, sized_batches, **_):
     groups = {cell: group(seeds, digit_len=digit_len, cell=cell) for cell in cells}
     low, high = (together(groups, of) for of in (loss, sums))
     by_loss, by_sums = (", ".join(" = ".join(tied) for _, tied in ranked(times)) or "none" for times in (low, high))
@@ -244,7 +244,8 @@ def cell_type(said, cells, digit_len, seeds, rates, **_):
     for cell in cells:
         for hidden in widths[cell]:
             found = group(seeds[:5], digit_len=digit_len, cell=cell, hidden=hidden)
-            sizes[cell][hidden] = {seed: sums(record) for seed, record in found.items()}
+            sizes[cell][hidden] = {seed: sums(record) for seed, record in found.items()
+                                   if len(record["batch_accuracy"]) in sized_batches}
     lines = []
     for cell, found in sizes.items():
         met = [times for times in found.values() if times]

@@ -81,7 +81,7 @@ def test_a_column_of_zeros_repairs_them(number, wanted):
 def test_a_wrong_first_digit_is_one_too_large_and_a_column_that_sums_to_nine_hands_that_on():
     """As 02 says of half-trained models, with torch's own forward pass."""
     first, second = np.divmod(np.arange(100), 10)
-    erring, behind = 0, {0: [], 9: []}
+    erring, behind = 0, {total: [] for total in range(19)}
     for _, model in shipped(digit_len=(1000, 5000), cell="RNN", batches=(100, 150, 200, 300)):
         with torch.no_grad():
             says = model(first[:, None], second[:, None]).argmax(2).numpy()[:, 0]
@@ -89,10 +89,11 @@ def test_a_wrong_first_digit_is_one_too_large_and_a_column_that_sums_to_nine_han
         erring += bool(off.any())
         assert set(off) <= {0, 1}
         for total, shares in behind.items():
-            errors = wrong(model, first[:, None], second[:, None], (first + second)[:, None] % 10, (0, total))
+            lead = min(total, 9), total - min(total, 9)
+            errors = wrong(model, first[:, None], second[:, None], (first + second + total // 10)[:, None] % 10, lead)
             shares += [1 - errors.mean()] * bool(off.any())
     assert f"**{erring} of {erring}** half-trained models that err" in committed("02")[0].text
-    assert min(behind[0]) > 0.98 and median(behind[9]) < 0.95
+    assert min(behind[0]) > 0.98 and all(median(behind[9]) < median(behind[total]) for total in range(19) if total != 9)
 
 
 def test_no_model_overfits():
