@@ -58,7 +58,8 @@ def copy(tmp_path):
 
 def run(copy, *command, **more):
     """A finished program in the copy, with no ADDRNN_HOME but what is in `more`."""
-    env = {name: value for name, value in os.environ.items() if name not in ("ADDRNN_HOME", "MAKEFLAGS", "BOOK")}
+    kept_out = "ADDRNN_HOME", "MAKEFLAGS", "MAKELEVEL", "BOOK"  # of the make that runs this test
+    env = {name: value for name, value in os.environ.items() if name not in kept_out}
     return subprocess.run(command, cwd=copy, capture_output=True, text=True, timeout=300,
                           env=env | {"PYTHONPATH": str(ROOT)} | more)
 
