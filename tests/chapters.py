@@ -223,7 +223,8 @@ def layer_headings(said, groups, long):
         "One layer is late.": all(
             ratio(together({1: found[1], k: found[k]}, loss), 1, k) > 1.1
             for found in (groups, equal) for k in (2, 3, 4)),
-        "From two to four, more layers bring the loss down sooner, and at equal parameters hardly so": fair < 0.1 < wide,
+        "From two to four, more layers bring the loss down sooner, and at equal parameters hardly so":
+            fair < 0.1 < wide,
         "whole sums gain nothing from the fourth": compared(high, (4, 3))[0] < compared(high, (3, 4))[0],
         "six layers are later than three in each of these seeds": all(
             int(batch.removeprefix("more than ")) >= own for batch, own in zip(six, ten, strict=True)),

@@ -96,7 +96,7 @@ def baseline(said, seeds, claim_seeds, digit_len, layers, batches, random_sums):
         mended += adds(model, a + "0", b + "0")
     if random_sums == 10_000:
         said.says(f"All 10,000 random sums come out right in {right} of {len(runs)} networks")
-    said.says(f"**{len(wrong)} of {len(runs)}**. None of these sums has more than {max(wrong)} digits",
+    said.says(f"**{len(wrong)} of {len(runs)}**. The longest of these sums has {max(wrong)} digits",
               f"{mended} of the {len(wrong)} come out right.")
     return times
 
