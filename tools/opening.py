@@ -54,11 +54,9 @@ def claims_table(chapters):
 
 
 def dots(seeds):
-    """One dot for each seed, in fives: first those that say yes, then no, then undecided."""
-    yes, no = (sum(seed is answer for seed in seeds) for answer in (True, False))
-    marks = "●" * yes + "○" * no + "·" * (len(seeds) - yes - no)
-    fives = " ".join(marks[i : i + 5] for i in range(0, len(marks), 5))
-    return f'[{fives}]{{.dots role=img aria-label="{yes} of {len(seeds)} seeds"}}' if seeds else ""
+    """The dots of a claim's seeds, with what they count for who hears the page."""
+    label = f"{sum(seed is True for seed in seeds)} of {len(seeds)} seeds"
+    return f'[{claims.dots(seeds)}]{{.dots role=img aria-label="{label}"}}' if seeds else ""
 
 
 def date_of_records():
