@@ -36,6 +36,7 @@ from addlab.certify import (
 from addlab.certify.training import is_finite
 from addlab.command import fail, one_line_errors
 from addlab.study import studies
+from addlab.study.examples import parity
 
 PROOFS = files.CHECKOUT / "records" / "proofs"
 STUDIES = files.CHECKOUT / "records" / "studies"
@@ -99,10 +100,6 @@ def run_data_then_boxes(seed):
 
 
 # Other machines
-
-def parity(state, bit):
-    return state ^ bit, state ^ bit
-
 
 MACHINES = {  # table, units, symbols' embedding
     "subtract": (weighted_sum(10, 1, -1), 64, 8),

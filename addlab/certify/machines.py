@@ -28,7 +28,7 @@ def from_step(symbols, inputs, outputs, step, start=0, meaning=None, most=1000):
         steps = [step(state, *column) for column in columns]
         if steps != [step(state, *column) for column in columns]:
             raise Refusal(f"step: got one answer in state {state!r} and then another; allowed is a function of the "
-                             "state and the column alone")
+                          "state and the column alone")
         for after, symbol in steps:
             if symbol not in range(outputs):
                 raise Refusal(f"step: got the output {symbol!r}, allowed is a whole number from 0 to {outputs - 1}")

@@ -164,7 +164,6 @@ def margins(certificate):
     return np.array([checker.lower_end(lead) for lead in leads]).reshape(machine.states + 1, -1)
 
 
-@torch.no_grad()
 def by_hand():
     """An Adder of 52 parameters whose weights are chosen, not trained: two tanh units.
 

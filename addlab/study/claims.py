@@ -72,12 +72,6 @@ def flips(found, main):
             for measure in sorted(found, key=lambda measure: measure != main)} if found[main] else {}
 
 
-def same_side(by_measure):
-    """(how many measures give a verdict of the same side as the first, how many there are)."""
-    sides = [SIDES.get(word, word) for word, *_ in by_measure.values()]
-    return sides.count(sides[0]) if sides else 0, len(sides)
-
-
 def both_ways(entry):
     """Whether some measures let the claim of an entry of `entries_so_far` hold, and others fail."""
     return {"holds", "fails"} <= {SIDES.get(word, word) for word, *_ in entry["measures"].values()}

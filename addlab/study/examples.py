@@ -20,7 +20,7 @@ from addlab.certify.machines import run
 from addlab.noisy import noisy_states
 from addlab.study import claims
 from addlab.study.experiments import configs
-from addlab.study.noise import proofs, trained
+from addlab.study.noise import USUAL, boxed, closed, proofs, trained
 from addlab.study.studies import recall, results
 
 STUDY = "examples"
@@ -72,7 +72,7 @@ def sampler(machine):
 def measure(name, noise, seed):
     """What proves a network of 64 units that saw 4000 batches of 200 random inputs of ten columns; see noise.proofs."""
     machine = MACHINES[name]
-    config, = configs([seed], layers=1, lr=3e-3, batches=4000, noise=noise)
+    config, = configs([seed], **USUAL, noise=noise)
     sizes = dict(hidden=config.hidden, embedding=config.embedding, seed=seed)
     model = trained(config, True, model=Reader(machine, **sizes), data=sampler(machine)).model
     network = Network(machine, **sizes)
@@ -97,8 +97,7 @@ def table():
         row = [name, f"{machine.states}"]
         for noise in (1.0, 0.0):
             seeds = [known[key(name, noise, seed)] for seed in SEEDS if key(name, noise, seed) in known]
-            row += [f"{sum(bool(seed['proved']) for seed in seeds)} of {len(seeds)}",
-                    f"{sum(seed['grid']['closed'] for seed in seeds)} of {len(seeds)}"]
+            row += [f"{sum(map(proved, seeds))} of {len(seeds)}" for proved in (boxed, closed)]
         rows.append(row)
     return claims.table(["machine", "states", "noise 1: by boxes", "by every state", "no noise: by boxes",
                          "by every state"], rows)

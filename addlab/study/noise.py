@@ -165,13 +165,6 @@ def table():
     return claims.table(["noise", "networks", "proved by boxes", "least lead", "proved by every state", "states"], rows)
 
 
-def finding():
-    """One sentence: of how many seeds both proofs are found, with noise and without, all else being the same."""
-    counts = {level: both(level) for level in LEVELS}
-    words = [f"{proved} of {trained} at noise {level:g}" for level, (proved, trained) in counts.items() if trained]
-    return f"Of one layer of 64 units, both proofs are found for **{claims.listing(words)}**."
-
-
 def noise_figure():
     """A mark for each network and proof, full where it is found: by noise and training, and of other networks."""
     usual, others = {f"noise {level:g}": seeds(noise=level) for level in LEVELS if seeds(noise=level)}, {}
