@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import nbclient
 import pytest
 import torch
 from hypothesis import settings
@@ -40,3 +41,16 @@ def command(tmp_path):
         return subprocess.run([sys.executable, ROOT / "addrnn.py", *arguments], capture_output=True, text=True,
                               cwd=tmp_path, env=os.environ | {"OMP_NUM_THREADS": "1"}, **options)
     return run
+
+
+def shown_while_run(notebook, **options):
+    """Run a notebook in a real kernel, in place; the texts of all outputs as they came, replaced ones, too."""
+    texts = []
+
+    class Client(nbclient.NotebookClient):
+        def output(self, outs, msg, display_id, cell_index):
+            texts.append(msg["content"].get("data", {}).get("text/plain", ""))
+            return super().output(outs, msg, display_id, cell_index)
+
+    Client(notebook, **options).execute()
+    return texts

@@ -9,11 +9,10 @@ import sys
 import time
 import tomllib
 
-import nbclient
 import numpy as np
 import pytest
 import yaml
-from conftest import ROOT
+from conftest import ROOT, shown_while_run
 from nbformat import v4
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
@@ -307,14 +306,7 @@ def test_the_bar_is_seen_in_a_notebook_whose_shell_is_anothers():
     notebook = v4.new_notebook(cells=[v4.new_code_cell(source) for source in (
         "shell = get_ipython()\nshell.__class__ = type('Shell', (type(shell),), {})",
         "import addrnn\nrun = addrnn.train(addrnn.Config(digit_len=2, batches=2))")])
-    texts = []
-
-    class Client(nbclient.NotebookClient):
-        def output(self, outs, msg, display_id, cell_index):
-            texts.append(msg["content"].get("data", {}).get("text/plain", ""))
-            return super().output(outs, msg, display_id, cell_index)
-
-    Client(notebook).execute()
+    texts = shown_while_run(notebook)
     assert texts[0].startswith("RNN 2 digits: ")
 
 

@@ -12,13 +12,13 @@ from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree
 
-import nbclient
 import nbformat
 import numpy as np
 import psutil
 import pypdf
 import pytest
 import typst
+from conftest import shown_while_run
 from nbformat import v4
 
 from addlab import article
@@ -246,14 +246,7 @@ def test_bar_of_a_notebook_is_no_widget_and_ctrl_c_in_it_is_one_line():
         "run = addrnn.train(addrnn.Config(digit_len=2, batches=50))",
         "bar = progress_bar(2, 'two')\nwith bar:\n    1 / 0",
         "with progress_bar(2, 'two') as bar:\n    bar.update()\n    signal.raise_signal(signal.SIGINT)")])
-    texts = []
-
-    class Client(nbclient.NotebookClient):
-        def output(self, outs, msg, display_id, cell_index):
-            texts.append(msg["content"].get("data", {}).get("text/plain", ""))
-            return super().output(outs, msg, display_id, cell_index)
-
-    Client(notebook, allow_errors=True).execute()
+    texts = shown_while_run(notebook, allow_errors=True)
     trained, failed, stopped = (cell.outputs for cell in notebook.cells[1:])
     assert re.fullmatch(r"RNN 2 digits: .* 0/50 \[00:00<\?\]", texts[0])
     assert [output.data for output in trained] == [{}]
