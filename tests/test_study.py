@@ -32,7 +32,7 @@ def test_without_a_remedy_it_is_the_recorded_run_bit_for_bit():
     assert curves["loss"] == run.loss and curves["batch_accuracy"] == run.batch_accuracy
 
 
-@pytest.mark.parametrize("remedy", ["tenth", "lead", "learned"])
+@pytest.mark.parametrize("remedy", ["tenth", "lead"])
 @pytest.mark.parametrize("cell", ["RNN", "LSTM", "GRU"])
 def test_every_remedy_trains_every_cell_and_changes_the_run(remedy, cell):
     config = Config(**vars(TINY) | {"cell": cell})
@@ -97,9 +97,6 @@ def test_what_has_no_record_is_trained_once_for_the_longest_of_the_batches(home)
     assert {n: [(run.config.seed, run.config.batches) for run in runs] for n, runs in found.items()} == {
         3: [(0, 4), (1, 8)], 4: [(0, 8), (1, 8)]}
     assert len(list((home / "records" / "runs").glob("*/*.json"))) == 4
-    said = views.seeds_behind("digit_len", found).data
-    assert said == ("Runs behind this: 3 digits: 1 seed of 8 batches and 1 seed of 4 batches; "
-                    "4 digits: 2 seeds of 8 batches.")
     assert views.groups_of("digit_len", [3, 4], [0, 1], batches=(8, 4, 2), **settings).keys() == {3, 4}
 
 

@@ -162,24 +162,3 @@ def margins(certificate):
     intervals = [[checker.read_box(box) for box in layers] for layers in claim["invariant"]]
     leads = checker.prove(network, machine, checker.read_weights(certificate.weights), intervals)
     return np.array([checker.lower_end(lead) for lead in leads]).reshape(machine.states + 1, -1)
-
-
-def by_hand():
-    """An Adder of 52 parameters whose weights are chosen, not trained: two tanh units.
-
-    With s = a + b, unit 0 latches the carry, L = tanh(40 (s + L / 2 - 9.3)); unit 1 is nearly linear, so that
-    v = s + 0.45 L + 0.3 - 5 (L' + 1) is within 0.4 of the digit; logits 2 d v - d² are largest at d = v rounded.
-    The offsets are not symmetric because L = 0 at the start must count as no carry.
-    """
-    model = addrnn.Adder(addrnn.Config(layers=1, hidden=2, embedding=1))
-    digits, steep, flat = torch.arange(10.0), 40.0, 1 / 64
-    rnn, dense = model.rnn, model.dense
-    with torch.no_grad():
-        model.embed_layer.weight[:] = digits[:, None]
-        rnn.weight_ih_l0[:] = torch.tensor([[steep, steep], [flat, flat]])
-        rnn.weight_hh_l0[:] = torch.tensor([[steep * 0.5, 0], [flat * 0.45, 0]])
-        rnn.bias_ih_l0[:] = torch.tensor([-9.3 * steep, (0.3 - 9.5) * flat])
-        rnn.bias_hh_l0[:] = 0
-        dense.weight[:] = torch.stack((-10 * digits, 2 * digits / flat), 1)
-        dense.bias[:] = 2 * digits * (9.5 - 5) - digits**2
-    return model

@@ -1,11 +1,10 @@
-"""The first digit is learned last: what the state before any digit costs, and three ways to make up for it.
+"""The first digit is learned last: what the state before any digit costs, and two ways to make up for it.
 
 All columns but the first are read from a state that some digits left. The first is read from the zero state, which
 occurs once in a number: of the loss of n + 1 columns, 1/(n + 1) is about it, less and less the longer the numbers.
 
     lead    one column 0 + 0 stands in front, in training, so that every true column follows another
     tenth   of the loss a tenth is set apart for the first column, whose share is then .1 + .9/(n + 1)
-    learned the state before the first column is learned like a weight (by torch's autograd, slowly)
 
 And without any training, a finished model can be given a column 0 + 0 in front when it is tested.
 
@@ -16,15 +15,13 @@ import dataclasses
 import sys
 
 import numpy as np
-import torch
-from torch import nn
 
 from addlab import engine, files
 from addlab.engine import parameters
 from addlab.study.experiments import configs
 from addrnn import Adder, Config, Run, sample, streams
 
-REMEDIES = ("none", "tenth", "lead", "learned")
+REMEDIES = ("tenth", "lead")
 SHARE = 0.1
 
 
@@ -82,12 +79,8 @@ def train(config, remedy):
     fresh batch before its update.
     """
     model, rng = Adder(config), streams(config.seed)[1]
-    start = [np.zeros((config.layers, 1, config.hidden), np.float32) for _ in range(1 + (config.cell == "LSTM"))]
-    learned = [nn.Parameter(torch.from_numpy(part)) for part in start] if remedy == "learned" else []
-    step = (learned_step(model, learned) if learned
-            else plain_step(model, remedy == "lead", SHARE if remedy == "tenth" else 0.0))
-    optimizer = (torch.optim.Adam([*model.parameters(), *learned], lr=config.lr) if learned
-                 else parameters.Adam(model.parameters(), config.lr))
+    step = plain_step(model, remedy == "lead", SHARE if remedy == "tenth" else 0.0)
+    optimizer = parameters.Adam(model.parameters(), config.lr)
     curves = {"loss": [], "batch_accuracy": [], "first_column": []}
     for _ in range(config.batches):
         batch = sample(config.batch_size, config.digit_len, rng, config.chains)
@@ -122,24 +115,6 @@ def plain_step(model, lead=False, extra=0.0):
     return step
 
 
-def learned_step(model, start):
-    """The same where the state before the first column is learned: torch's autograd, whose last bits may differ."""
-    def step(num1, num2, total):
-        state = [part.expand(-1, len(num1), -1).contiguous() for part in start]
-        model.zero_grad()
-        for part in start:
-            part.grad = None
-        pairs = torch.cat([model.embed_layer(torch.as_tensor(digits)) for digits in (num1, num2)], dim=2)
-        hidden, _ = model.rnn(pairs.transpose(0, 1), tuple(state) if len(state) > 1 else state[0])
-        logits, target = model.dense(hidden).transpose(0, 1), torch.as_tensor(total)
-        loss = nn.functional.cross_entropy(logits.flatten(0, 1), target.flatten())
-        loss.backward()
-        right = logits.argmax(2) == target
-        return loss.item(), right.all(1).float().mean(), right[:, 0].float().mean()
-
-    return step
-
-
 # Records
 
 def plan():
@@ -153,7 +128,6 @@ def plan():
               *each(configs([1, 2, 3], **short)),
               *each(configs([0], digit_len=1000, cell=("GRU", "LSTM"), batches=300), ["tenth"]),
               *each(configs(range(4), digit_len=5000, layers=(3, 4, 2), batches=300), ["tenth"]),
-              *each(configs([0], digit_len=5000, batches=300), ["none"]),
               *each(configs(range(4), digit_len=100, cell=("LSTM", "GRU"), batches=300), ["lead"])]
     return list(dict.fromkeys(wanted))  # a seed that is asked for twice counts once
 

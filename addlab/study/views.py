@@ -4,7 +4,6 @@ import dataclasses
 import itertools
 import json
 import math
-from collections import Counter
 
 import numpy as np
 from IPython.display import Markdown
@@ -43,18 +42,6 @@ def groups_of(kind, values, seeds, train=False, needed=True, **settings):
 def names_of(kind, values):
     """{value: how it is written in figures and sentences}."""
     return {value: plots.name(kind, value) for value in values}
-
-
-def seeds_behind(kind, groups):
-    """One sentence: how many seeds there are of each setting, and for how many batches."""
-    behind = {}
-    for value, runs in groups.items():
-        lengths = Counter(run.config.batches for run in runs)
-        behind.setdefault(tuple(sorted(lengths.items(), reverse=True)), []).append(plots.name(kind, value))
-    words = [f"{claims.listing(names)}: "
-             + claims.listing([f"{n} seed{'s' * (n != 1)} of {batches} batches" for batches, n in lengths])
-             for lengths, names in behind.items()]
-    return Markdown(f"Runs behind this: {'; '.join(words) or 'none yet'}.")
 
 
 def span(shares):
