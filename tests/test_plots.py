@@ -23,7 +23,7 @@ plots.axis(left, "loss", "batch", "nats", log="xy", xlim=(1, 100))
 plots.curves(left, {n: [(range(1, 101), n / np.arange(1, 101))] * 3 for n in (10, 100)},
              {n: plots.colour("digit_len", n) for n in (10, 100)}, {n: plots.name("digit_len", n) for n in (10, 100)})
 plots.claim(left, "C0", x=(10, 20))
-plots.dots(right, {"RNN": [1, 2, np.inf], "GRU": [3, 4, 5]}, 10, plots.CELLS)
+plots.dots(right, {"RNN": [1, 2, np.inf], "GRU": [3, 4, 5]}, plots.CELLS)
 plots.claim(right, "never", y=1)
 plots.save(fig, "test", "how it is drawn", "what is seen")
 """
@@ -62,7 +62,7 @@ def test_panels_stand_below_one_another_on_a_phone(tmp_path):
 def test_labels_of_a_phones_panel_are_broken_before_they_are_cut_off():
     fig, ax = plots.figure("A finding")
     plots.axis(ax, "The title of a panel that is as long as this", "a name of the axis, longer than a phone is wide")
-    plots.dots(ax, {"a row whose name is longer than half a phone": [1, 2], "short": [1]}, 10)
+    plots.dots(ax, {"a row whose name is longer than half a phone": [1, 2], "short": [1]})
     plots.stack(fig)
     fig.draw_without_rendering()
     width, height = fig.get_size_inches() * fig.dpi

@@ -195,11 +195,10 @@ def quiet_place(ax, y, text):
     return min(inside, key=covered)  # the first of equals
 
 
-def dots(ax, rows, never, colours=None, late=None):
+def dots(ax, rows, colours=None):
     """A row of dots for each setting, one for each seed, its median as a bar; top row first.
 
-    rows: {name: values}, inf where the event never came: these are drawn at x = `never`, as open triangles.
-    late: what the triangles are called, by default "not within `never`".
+    rows: {name: values}, inf where the event never came: these are counted in words at the end of the row.
     """
     for y, (key, values) in enumerate(rows.items()):
         paint = colours[key] if colours else INK
@@ -208,14 +207,11 @@ def dots(ax, rows, never, colours=None, late=None):
         came = np.isfinite(values)
         ax.plot(values[came], height[came], "o", color=paint, markersize=4.5, alpha=0.75, markeredgewidth=0)
         if not came.all():
-            ax.plot(np.full(sum(~came), never), height[~came], ">", markersize=4.5, markerfacecolor="white",
-                    markeredgecolor=paint, markeredgewidth=0.8, clip_on=False)
-        if len(values):
-            middle = min(float(np.median(values)), never)
+            ax.annotate(f"{sum(~came)} later" if came.any() else "all later", (1, y), (4, 0), fontsize=9.5, color=paint,
+                        xycoords=("axes fraction", "data"), textcoords="offset points", va="center")
+        middle = np.median(values) if len(values) else math.inf
+        if math.isfinite(middle):
             ax.plot([middle, middle], [y - 0.36, y + 0.36], color=paint, linewidth=3, zorder=1.5)
-    if not all(np.isfinite(values).all() for values in rows.values()):
-        ax.annotate(f"▷ {late or f'not within {never}'}", (1, 1), (0, 2), xycoords="axes fraction",
-                    textcoords="offset points", ha="right", va="bottom", fontsize=9, color="#555555", style="italic")
     ax.set_yticks(range(len(rows)), list(rows))
     ax.set_ylim(len(rows) - 0.4, -0.6)
     ax.grid(visible=False, axis="y")

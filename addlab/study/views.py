@@ -98,22 +98,20 @@ def draw_learning(axes, kind, groups, batches, about=""):
         plots.curves(ax, drawn, colours, names)
 
 
-def arrivals(kind, panels, title, name, caption="", names=None):
+def arrivals(kind, panels, title, name, caption=""):
     """Dots, one a seed: the batch by which each setting gets there; saved as figures/NAME.svg.
 
-    panels: {title: {value: {seed: batches}}}; `names` are the values' own where those of `kind` do not serve.
+    panels: {title: {value: {seed: batches}}}.
     """
     rows = max(map(len, panels.values()), default=1)
     fig, axes = plots.figure(title, columns=max(1, len(panels)), height=1.4 + 0.42 * rows, squeeze=False)
     for ax, (panel, times) in zip(axes[0], panels.items(), strict=True):
-        names_here = names or names_of(kind, times)
+        names = names_of(kind, times)
         reached = [batch for values in times.values() for batch in values.values() if math.isfinite(batch)] or [10, 100]
         wide = max(reached) > 10 * min(reached)
-        plots.axis(ax, panel, "batch", log="x" * wide, xlim=(0.8 * min(reached) * wide, 1.3 * max(reached)))
-        plots.dots(ax, {names_here[value]: list(values.values()) for value, values in times.items()},
-                   round(1.2 * max(reached)), {names_here[value]: plots.colour(kind, value) for value in times},
-                   # Runs differ in length, so no number would be right.
-                   late="not within the run" if len(panels) < 3 else "later")
+        plots.axis(ax, panel, "batch", log="x" * wide, xlim=(0.8 * min(reached) * wide, 1.08 * max(reached)))
+        plots.dots(ax, {names[value]: list(values.values()) for value, values in times.items()},
+                   {names[value]: plots.colour(kind, value) for value in times})
     return plots.save(fig, name, caption)
 
 
