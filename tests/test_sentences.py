@@ -178,7 +178,8 @@ def test_the_verdicts_kept_are_those_that_the_notebooks_show():
     shown = [text for number in ("01", "02", "03", "04", "05") for text in committed(number)[0].markdown]
     for claim, entry in kept.items():
         text = next(text for text in shown if text.startswith(f"**{claim}: "))
-        assert text.startswith(f"**{claim}: {entry['verdict']}.** {entry['sentence']}") and entry["evidence"] in text
+        assert text.startswith(f"**{claim}: {entry['verdict']}.** *")
+        assert f" So in {entry['evidence']}." in text and text.endswith(entry["sentence"])
 
 
 def test_the_witness_counts_as_tables_do():
