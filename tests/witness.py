@@ -184,7 +184,8 @@ def verdict(claim, answers, among=None, what="seed"):
     """How the verdict begins, and the evidence in it."""
     low, high = ends(answers)
     evidence = f"{share(answers, what)}; 95 % interval {low:.0%} to {high:.0%}"
-    return f"**{claim}: {word(*answers)}.**", evidence + (f"; chance alone: 1 in {among}" if among else "") + "."
+    chance = f"; a random order would be right 1 time in {among}" if among else ""
+    return f"**{claim}: {word(*answers)}.**", f"{evidence}{chance}."
 
 
 # What a notebook shows

@@ -93,7 +93,7 @@ class Chapter:
             return self.picture(data[kind], kind, data.get("text/plain", ""))
         if "text/markdown" in data:
             claim = re.match(r"\*\*(C\d+\w?): ", data["text/markdown"])  # the first page links to it
-            return f"::: {{#{claim[1]}}}\n{data['text/markdown']}\n:::" if claim else data["text/markdown"]
+            return f"::: {{#{claim[1]} .verdict}}\n{data['text/markdown']}\n:::" if claim else data["text/markdown"]
         return data.get("text/latex") or plain_output(output)
 
     def figure_number(self):

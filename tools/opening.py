@@ -47,7 +47,7 @@ def claims_table(chapters):
     """Each claim with a dot for each seed, the verdict, and what was found; its evidence is a link away."""
     rows = []
     for claim, entry in claims.entries_so_far().items():
-        where = next((f" [Evidence]({c.stem}.ipynb#{claim})" for c in chapters if f"::: {{#{claim}}}" in c.text), "")
+        where = next((f" [Evidence]({c.stem}.ipynb#{claim})" for c in chapters if f"::: {{#{claim} " in c.text), "")
         rows.append([claim, claims.CLAIMS.get(claim, ""), f"{dots(entry.get('seeds', []))} **{entry['verdict']}**",
                      (entry.get("sentence") or entry.get("evidence", "")) + where])
     return claims.table(["", "the original says", "seeds", "what we found"], rows).data if rows else ""

@@ -1,7 +1,7 @@
 """The original's claims, and verdicts on them in six words that say how sure the seeds make us.
 
 A claim is asked of every seed: yes, no, or undecided (a tie, or runs too short to tell). `judge` has the rule, which
-notebook 01 explains. Verdicts are kept in records/verdicts.json. A claim with two halves has two of them.
+notebook 01 explains. Verdicts are kept in records/verdicts.json.
 """
 
 import itertools
@@ -14,19 +14,19 @@ from addlab.study import measures
 
 CLAIMS = {
     "C1a": "10 digits: the model becomes good enough to add exactly between batches 100 and 200",
-    "C1b": "… and after batch 200 test accuracy is constantly 1",
+    "C1b": "10 digits: after batch 200 test accuracy is constantly 1",
     "C2": "10 digits: in batches 0-400 the loss falls fast",
     "C3": "the longer the numbers, the fewer batches the loss needs to fall",
-    "C4": "… and the more batches accuracy needs to reach 1",
+    "C4": "the longer the numbers, the more batches accuracy needs to reach 1",
     "C5a": "100 digits: of 1-4 layers, 3 are best in the fall of the loss",
-    "C5b": "… and in accuracy",
+    "C5b": "100 digits: of 1-4 layers, 3 are best in accuracy",
     "C6a": "5000 digits: 4 layers are best in accuracy, then 3, then 2",
-    "C6b": "… while the loss curves show no clear difference",
-    "C7": "… possibly because more parameters overfit less",
+    "C6b": "5000 digits: the loss curves of the layers show no clear difference",
+    "C7": "4 layers are best possibly because more parameters overfit less",
     "C8": "100 digits, 3 layers: RNN better than GRU better than LSTM",
-    "C9": "100 digits: at learning rates 1e-5 and 1e-4 the model has not converged after 500 batches",
-    "C10a": "100 digits: at learning rate 1e-1 the loss does not come down",
-    "C10b": "… and the model does not converge",
+    "C9": "100 digits: at learning rates 0.00001 and 0.0001 the model has not converged after 500 batches",
+    "C10a": "100 digits: at learning rate 0.1 the loss does not come down",
+    "C10b": "100 digits: at learning rate 0.1 the model does not converge",
 }
 
 
@@ -125,7 +125,7 @@ def evidence_of(found, among=None, what="seed"):
     """The share of yes with its 95 % interval, and what chance would give where one of `among` orders is claimed."""
     low, high = measures.interval(*counts(found))
     words = f"{share(found, what)}; 95 % interval {low:.0%} to {high:.0%}"
-    return words + (f"; chance alone: 1 in {among}" if among else "")
+    return words + (f"; a random order would be right 1 time in {among}" if among else "")
 
 
 def batches(value):
@@ -216,8 +216,8 @@ def record(claim, found, sentence, by_measure=None, among=None, what="seed"):
              "evidence": evidence_of(found, among, what), "seeds": plain(found),
              "by": next(iter(by_measure or {}), ""), "measures": by_measure or {}}
     files.keep("verdicts.json", entry, claim, order=list(CLAIMS).index)
-    return Markdown(f"**{claim}: {entry['verdict']}.** {entry['sentence']}\n\n"
-                    + f"{dots(entry['seeds'])} {entry['evidence']}.".strip())
+    return Markdown(f"**{claim}: {entry['verdict']}.** *{CLAIMS[claim][0].upper()}{CLAIMS[claim][1:]}.*\n\n"
+                    f"{dots(entry['seeds'])} So in {entry['evidence']}.\n\n{entry['sentence']}")
 
 
 def dots(seeds):
