@@ -437,8 +437,11 @@ def sides_by_measure(kept):
 
 def appendix(said, seeds, **_):
     kept = json.loads((ROOT / "records" / "verdicts.json").read_bytes())
+    chapter = {"C1a": 1, "C1b": 1, "C2": 1, "C3": 2, "C4": 2, "C8": 4, "C9": 5, "C10a": 5, "C10b": 5}
     for claim, entry in kept.items():
-        said.says(f"{claim} **{entry['verdict']}**".replace(" ", "\N{NO-BREAK SPACE}"))
+        row = next(line for line in said.text.splitlines() if line.startswith(f"| {claim} | "))
+        page = f"0{chapter.get(claim, 3)}_"
+        assert f" | **{entry['verdict']}** | [{page[1]}]({page}" in row and row.endswith(f".ipynb#{claim}) |"), row
     words = sides_by_measure(kept)
     turned = [claim for claim, (_, sides) in words.items() if len(sides) == 2]
     same = [claim for claim, (found, _) in words.items() if len(found) == 1]

@@ -12,7 +12,7 @@ SIGNS = {"holds": ("++", "#1c4587"), "mostly holds": ("+", "#8fb0dd"), "mixed": 
          "not settled": ("?", "#d3d3d3"), "mostly fails": ("−", "#eda58f"), "fails": ("−−", "#b3261e")}
 IN_SHORT = {"C1a": "good by batch 200", "C3": "longer, loss sooner", "C4": "longer, sums later",
             "C5a": "3 layers, by loss", "C5b": "3 layers, by sums", "C6a": "4 before 3 before 2",
-            "C6b": "depths alike in loss", "C8": "RNN, GRU, LSTM", "C9": "1e-5, 1e-4 too slow",
+            "C6b": "depths alike in loss", "C8": "RNN, GRU, LSTM", "C9": "small rates too slow",
             "C10b": "no success at 0.1"}
 LEVELS = [Fraction(level) for level in ("1", "0.5", "0.2", "0.1", "0.05", "0.02", "0.01")]  # that a phone has room for
 RULERS = [  # a panel each: {head of some columns: measures}
@@ -25,23 +25,16 @@ TOLD = {measures.LOSS: (plots.INK, "o", -0.17),  # colour, mark, place in a row
 
 
 def claims_table(entries, places):
-    """The original's claims with their verdicts, a row for each of its sentences, as a Markdown table.
+    """Each claim in the original's words, with its verdict and the chapter that judges it, as a Markdown table.
 
-    entries: `claims.entries_so_far()`; places: {claim: page#place}, where each is judged. A claim that begins with "…"
-    goes on with the sentence of the one before it.
+    entries: `claims.entries_so_far()`; places: {claim: page#place}, where each is judged.
     """
-    sentences = []
-    for claim in entries:
-        if not claims.CLAIMS[claim].startswith("…") or not sentences:
-            sentences.append([])
-        sentences[-1].append(claim)
     rows = []
-    for parts in sentences:
-        says = ", ".join(f"{claims.CLAIMS[claim].removeprefix('…').strip()} ({claim})" for claim in parts)
-        verdicts = [f"{claim} **{entries[claim]['verdict']}**".replace(" ", "\N{NO-BREAK SPACE}") for claim in parts]
-        page = places[parts[0]].replace(".html", ".ipynb")
-        rows.append([says[0].upper() + says[1:], ", ".join(verdicts), f"[{int(page[:2])}]({page})"])
-    return claims.table(["the original says", "verdict", "chapter"], rows)
+    for claim, entry in entries.items():
+        page = places[claim].replace(".html", ".ipynb")
+        says = claims.CLAIMS[claim]
+        rows.append([claim, says[0].upper() + says[1:], f"**{entry['verdict']}**", f"[{int(page[:2])}]({page})"])
+    return claims.table(["claim", "the original says", "verdict", "chapter"], rows)
 
 
 def by_usual(entries):
