@@ -546,7 +546,7 @@ def appendix_headings(kept, groups, found, agree):
             found[f"layers, {n} digits", k, k - 1, of][0] for n in (100, 5000) for k in (2, 3) for of in "l9"} == {
             "holds", "mostly holds", "not settled"} and all(
             0.93 < found[f"layers, {n} digits", 4, 3, of][1] < 1.07 for n in (100, 5000) for of in "l9"),
-        "Most others have another width, learning rate or training data, or compare layers and cells at other lengths":
+        "have another width, learning rate or training data, or compare layers and cells at other lengths":
             others > 0.9 * (len(records()) - len({id(row) for values in groups.values() for rows in values.values()
                                                   for row in rows.values()})),
         "The RNN leads the GRU only in whole sums, and the GRU leads the LSTM only in the loss": [
