@@ -193,7 +193,7 @@ def test_a_latch_of_the_carry_is_seen_as_such():
 @pytest.mark.parametrize(("draw", "words"), [
     (lambda: first_digit.dose_figure(first_digit.dose()), ["100 digits", "1000 digits"]),
     (first_digit.leads_figure, ["sums to 9"]),
-    (fading.batches_figure, ["1 layer", "3 layers", "far longer"]),
+    (fading.batches_figure, ["1 layer", "3 layers", "longest"]),
     (lambda: fading.twins_figure({"plain": fading.of_groups()["plain"]}), ["plain", "share of chains still right"]),
     (noise.noise_figure, ["noise 1.5", "by every state", "2 layers, noise 2"]),
     (lambda: order.order_figure(order.found()), ["most first", "coin toss"]),

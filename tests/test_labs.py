@@ -162,7 +162,7 @@ def test_batches_and_layers_make_a_carry_last():
     for layers in (1, 2, 3):
         looks = [of_training(layers, 10, 0.1, batches) for batches in (500, 1000, 2000, 4000)]
         assert all(list(network) == sorted(network) for network in zip(*looks, strict=True))
-    assert "One layer usually keeps a carry far longer; more batches help at every depth" in prose("06")
+    assert "One layer usually keeps a carry longest; more batches help every depth" in prose("06")
     assert [len(of_training(layers, 10, 0.1)) for layers in (1, 2, 3)] == [6, 2, 2]
     assert "Six networks of one layer, two each of two and three" in prose("06")
 

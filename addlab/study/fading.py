@@ -210,7 +210,7 @@ def still_right(found, columns):
 
 def batches_figure(looks=LOOKS):
     """Columns that half of the chains survive, by batches, of one to three layers in base 10."""
-    fig, ax = plots.figure("One layer usually keeps a carry far longer; more batches help at every depth", height=2.8)
+    fig, ax = plots.figure("One layer usually keeps a carry longest; more batches help every depth", height=2.8)
     plots.axis(ax, "nines until half of the chains are wrong", "batches", log="xy",
                xlim=(0.9 * looks[0], 1.1 * looks[-1]), ylim=(4, 1.6 * COLUMNS))
     ax.set_xticks(looks, [f"{x:g}" for x in looks])
