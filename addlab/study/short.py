@@ -67,9 +67,9 @@ def shapes(model, count=5000, longest=9):
 
 def nines_figure(counts, count=5000):
     """Share of the chains that go wrong, by their columns of nine, for each front; counts: [`shapes` of each model]."""
-    fig, ax = plots.figure("Every further nine makes more sums fail; 0 + 0 read first saves some", height=2.6)
+    fig, ax = plots.figure("More nines break more sums; 0 + 0 read first saves some", height=2.6)
     nines = range(len(counts[0]["nothing"]))
-    plots.axis(ax, "", "nines, one after the other", "share of sums wrong", xlim=(2.8, nines[-1]))
+    plots.axis(ax, "share of sums wrong", "nines, one after the other", xlim=(2.8, nines[-1]))
     fronts = {"nothing": ("nothing first", "-"), "0 + 0": ("0 + 0 first", "--")}
     plots.curves(ax, {front: [(nines, np.array(found[front]) / count) for found in counts] for front in fronts},
                  dict.fromkeys(fronts, plots.INK), {front: name for front, (name, _) in fronts.items()},
