@@ -8,13 +8,12 @@ from statistics import median
 import nbformat
 import numpy as np
 import pytest
-import torch
 from conftest import ROOT
 
 import addrnn
 from addlab.article import words
 from addlab.certify.search import pairs_of
-from addlab.study import carries, fading, noise, proofs, state
+from addlab.study import carries, fading, noise, state
 
 STUDIES = ROOT / "records" / "studies"
 
@@ -172,96 +171,6 @@ def test_a_setting_picks_its_outcomes():
 def test_a_share_still_right_is_counted_at_each_length():
     found = {"none": [1, 2, 4096], "carry": [8]}
     assert fading.still_right(found, [1, 2, 3, 9]) == [1.0, 0.75, 0.5, 0.25]
-
-
-# 07
-
-def test_noise_alone_is_what_proves_one_layer_of_64_units():
-    with_it, without = shaken(noise=1), shaken(noise=0)
-    assert both(with_it) == len(with_it) >= 10 and both(without) == 0 and len(without) >= 10
-    title = f"Proved twice: {both(with_it)} of {len(with_it)} networks with noise 1, 0 of {len(without)} without"
-    assert title in prose("07")
-
-
-def test_what_is_said_of_less_noise_and_of_other_networks():
-    half = shaken(noise=0.5)
-    assert all(outcome["grid"]["closed"] and outcome["proved"] is None for outcome in half)
-    more = shaken(noise=1.5)
-    assert all(outcome["proved"] for outcome in more)
-    assert (sum(outcome["grid"]["closed"] for outcome in more), len(more)) == (6, 10)
-    assert ("Half the noise is enough for the second proof, not for the first; at 1.5, four of ten lose the second "
-            "again") in prose("07")
-    assert all(outcome["grid"]["closed"] and outcome["proved"] is None for outcome in shaken(units=128))
-    wide = shaken(units=128, noise=2)
-    assert both(wide) == len(wide) and "With 128 units noise 1 gives the second alone, noise 2 both" in prose("07")
-    deep = [outcome for layers in (2, 3) for level in (1, 2) for outcome in shaken(layers, level)]
-    gated = [outcome for name, outcome in study("noise").items() if name.startswith(("GRU", "LSTM"))]
-    assert len(deep) == 12 and len(gated) == 9 and not any(outcome["proved"] for outcome in deep + gated)
-    assert "Two and three layers, GRU and LSTM have no proof by boxes at the noise tried" in prose("07")
-    constant, still = shaken(rate="0.003"), shaken(noise=0, rate="0.003")
-    closed, boxed = (sum(map(bool, found)) for found in (
-        [outcome["grid"]["closed"] for outcome in constant], [outcome["proved"] for outcome in constant]))
-    assert not any(outcome["proved"] or outcome["grid"]["closed"] for outcome in still)
-    assert (f"at a constant 0.003, with noise {closed} of {len(constant)} have the second proof and {boxed} the first, "
-            f"without noise none of {len(still)}") in prose("07")
-    few = [outcome for name, outcome in study("noise").items()
-           if ", 1000 batches" in name or ", 2000 batches" in name or "rate 0.001, " in name]
-    assert len(few) >= 12 and not any(outcome["proved"] or outcome["grid"]["closed"] for outcome in few)
-    assert "A constant 0.001, or 2000 batches and fewer, leave none" in prose("07")
-
-
-def test_the_ladder_counts_what_the_studies_hold():
-    text = prose("07")
-    for cell in ("RNN", "GRU", "LSTM"):
-        kind = [row for row in study("adders") if row["cell"] == cell]
-        proved = sum(row["margin"] is not None for row in kind)
-        depth = max(row["layers"] for row in kind)
-        assert f"| {cell}, 1 to {depth} layers of 64 | its boxes | {proved} of {len(kind)} |" in text
-    starts = [row["margin"] is not None for row in study("starts") if row["variant"] == "52 parameters"]
-    assert f"| RNN, 52 parameters | its boxes, small sums first | {sum(starts)} of {len(starts)} |" in text
-    plain, tied = ([row["margin"] is not None for row in study("starts") if row["variant"] == variant]
-                   for variant in ("no curriculum", "48 parameters"))
-    assert (f"**{sum(starts)} of {len(starts)} if small sums come first, {sum(plain)} of {len(plain)} if all sums come "
-            f"at once and {sum(tied)} of {len(tied)} if small sums come first and four parameters are tied**") in text
-    closed = {row["network"] for row in study("states") if row["closed"]}
-    assert {f"proofs/noise_seed{seed}.json" for seed in (0, 1)} | {"proofs/rnn_52_parameters.json"} < closed
-
-
-def test_some_machines_are_proved_from_examples_alone_and_without_noise_none():
-    proved = {name for name, outcome in study("examples").items() if outcome["proved"]}
-    assert {name.split(",")[0] for name in proved} >= {"subtract"} and all("noise 1" in name for name in proved)
-    subtractions = [name in proved for name in study("examples") if name.startswith("subtract, noise 1")]
-    assert f"| subtract | 2 | {sum(subtractions)} of {len(subtractions)} |" in prose("07") and all(subtractions)
-    shaken_seeds = {}
-    for name, outcome in study("examples").items():
-        if "noise 1" in name:
-            shaken_seeds.setdefault(name.split(",")[0], []).append(outcome)
-    assert [name for name, found in shaken_seeds.items() if both(found) == len(found)] == ["subtract"]
-    assert len(shaken_seeds) == 8 and "one of eight other machines has both proofs in all its seeds" in prose("07")
-    for name in ("add in base 16", "add three numbers", "remainder by 3", "remainder by 7"):
-        assert not any(outcome["proved"] or outcome["grid"]["closed"] for outcome in shaken_seeds[name])
-
-
-def test_boxes_that_overlap_are_those_without_a_proof():
-    certificate = proofs.certificates()["noise_seed0"]
-    plain = addrnn.Adder.load(ROOT / "records" / "runs" / "layers=1" / "seed0.safetensors")
-    rest, grown = proofs.overlap(certificate.network()), proofs.overlap(plain)
-    assert max(rest) < 1 and rest[-1] - rest[-2] < 1e-3 < rest[1] - rest[0]
-    assert grown[0] < 1 < grown[-1]
-
-
-def test_states_lie_where_the_grown_boxes_say():
-    """After one column, all 100 pairs: the boxes hold every state, and no narrower ones do."""
-    model = addrnn.Adder.load(ROOT / "records" / "runs" / "layers=1" / "seed0.safetensors")
-    a, b = np.divmod(np.arange(100), 10)
-    with torch.no_grad():
-        pairs = torch.cat([model.embed_layer(torch.as_tensor(n)) for n in (a, b)], 1)
-        u = (torch.tanh(pairs @ model.rnn.weight_ih_l0.T + model.rnn.bias_ih_l0 + model.rnn.bias_hh_l0)
-             @ model.rnn.weight_hh_l0.T).double().numpy()
-    hulls = [(u[a + b > 9].min(0), u[a + b > 9].max(0)), (u[a + b <= 9].min(0), u[a + b <= 9].max(0))]
-    (low1, high1), (low0, high0) = hulls
-    widths = (high0 - low0 + high1 - low1) / np.abs(low0 + high0 - low1 - high1)
-    assert abs(widths.min() - proofs.overlap(model, columns=1)[0]) < 1e-5
 
 
 # The article

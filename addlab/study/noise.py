@@ -21,7 +21,7 @@ from addlab import engine, files
 from addlab.certify import ADDITION, certify, counterexample, exhaust
 from addlab.certify.boxes import Cases, Weights, advance, first_boxes
 from addlab.certify.walk import Rounded
-from addlab.study import claims, measures, plots
+from addlab.study import measures, plots
 from addlab.study.experiments import configs
 from addlab.study.fading import COLUMNS, survival
 from addlab.study.studies import recall, results

@@ -63,10 +63,10 @@ def boxes_figure(certificate, name):
     axes[1].plot(0, 0, "o", color=plots.INK, markersize=6)
     axes[1].annotate("start", (0, 0), (7, 0), textcoords="offset points", va="center")
     axes[1].margins(0.08)
-    plots.axis(axes[1], "what arrives, in two of the 64 entries of u", "one entry of u", "another")
-    return plots.save(fig, name, "Left: how many cases each arrow stands for. Right: the two entries of u that tell the "
-                      "boxes apart best. Dots arrive from the start, outlines hold all that arrives from “no carry” "
-                      "(solid) and “carry” (dashed). The network was trained on random sums, with noise on its state.")
+    plots.axis(axes[1], f"what arrives, in two of {boxes.shape[1]} entries of u", "one entry of u", "another")
+    return plots.save(fig, name, "Left: how many cases each arrow stands for. Right: dots arrive from the start; "
+                      "outlines hold all that arrives from “no carry” (solid) and “carry” (dashed). The network was "
+                      "trained on random sums, with noise on its state.")
 
 
 def frame(ax, low, high, **look):
@@ -76,7 +76,7 @@ def frame(ax, low, high, **look):
 
 
 def automaton(ax, into):
-    """Start and both boxes as circles, with an arrow for all columns that lead from one to another, and their number."""
+    """Start and both boxes as circles; an arrow from one to another tells how many columns lead there."""
     places = {0: (-1.5, 0), 1: (0, -1), 2: (0, 1)}  # the start, no carry, carry
     for origin, (x, y) in places.items():
         for carry in (0, 1):
@@ -87,7 +87,8 @@ def automaton(ax, into):
             else:
                 along = np.subtract(end, (x, y)) / np.hypot(*np.subtract(end, (x, y)))
                 tail, head = np.add((x, y), 0.34 * along), np.subtract(end, 0.34 * along)
-                bend, words = (0, 0.25)[origin > 0], np.add(tail, head) / 2 + ((0.24 * along[1], 0), (-0.3, 0))[origin == 0]
+                bend, aside = (0.25, (0.24 * along[1], 0)) if origin else (0, (-0.3, 0))
+                words = np.add(tail, head) / 2 + aside
             ax.annotate("", head, tail, arrowprops=dict(
                 arrowstyle="-|>", mutation_scale=12, color=PAINTS[carry], linewidth=1.4, shrinkA=0, shrinkB=0,
                 connectionstyle=f"arc3,rad={bend}"))
@@ -143,7 +144,7 @@ class SmallAdder:
             constant = self.b[unit] + self.w[unit].sum() * offset
             latch, value = self.u[unit, [self.latch, 1 - self.latch]] / per_sum
             constant /= per_sum
-            rows.append(f"{names[unit]}' &= \\tanh\\big({per_sum:.3g}\\,(s {latch:+.2f}\\,L {value:+.2f}\\,v "
+            rows.append(f"{names[unit]}' &\\approx \\tanh\\big({per_sum:.3g}\\,(s {latch:+.2f}\\,L {value:+.2f}\\,v "
                         f"{constant:+.2f})\\big)")
         return Markdown("$$\\begin{aligned}" + " \\\\ ".join(rows) + "\\end{aligned}$$")
 
@@ -167,8 +168,8 @@ def small_figure(certificate, name):
     plots.axis(axes[1], "Unit v: the sum, nearly", "a + b", "")
     plots.axis(axes[2], "Lead of the right digit", "a + b", "", ylim=(0, None))
     axes[1].legend(frameon=False, loc="upper right", fontsize=9)
-    return plots.save(fig, name, "All pairs of digits. L flips between 9 and 10 where no carry came in, between 8 and 9 "
-                      "where one did. Right: the score of the right digit less the best other score.")
+    return plots.save(fig, name, "All pairs of digits. L flips between 9 and 10 where no carry came in, between 8 and "
+                      "9 where one did. Right: the score of the right digit less the best other score.")
 
 
 # What is proved
@@ -184,13 +185,14 @@ def ladder(found):
     rows.append(["RNN, 3 layers of 64", "random sums", *proved(data, "of_data")])
     rows.append(["the same networks", "then their boxes", *proved(data)])
     rows.append(["RNN, 1 layer of 64", "random sums and noise", *proved(noise.seeds(noise=1.0), "proved")])
-    rows.append(["RNN, 2 units, 52 parameters", "single columns, small sums first", *proved(of_starts("52 parameters"))])
+    starts = of_starts("52 parameters")
+    rows.append(["RNN, 2 units, 52 parameters", "pairs of columns, small sums first", *proved(starts)])
     whole = [row for row in bits if row["weights"] == "INT8" and found[row["certificate"]].claim["hidden"] == 64]
-    rows.append(["12 of the proved, weights rounded to 8 bits", "none after rounding", *proved(whole)])
-    units = sorted({row["hidden"] for row in machines})
-    names = sorted({row["machine"] for row in machines})
-    rows.append([f"{len(names)} other machines, RNN, {units[0]} to {units[-1]} units", "their boxes", *proved(machines)])
-    return claims.table(["network", "trained on", "tried", "proved"], rows)
+    rows.append([f"{len(whole)} of the proved, weights rounded to 8 bits", "none after rounding", *proved(whole)])
+    names, units = ({row[key] for row in machines} for key in ("machine", "hidden"))
+    rows.append([f"{len(names)} other machines, RNN, {min(units)} to {max(units)} units", "their boxes",
+                 *proved(machines)])
+    return claims.table(["network", "trained on", "tried", "proved by boxes"], rows)
 
 
 def proved(rows, lead="margin"):
