@@ -44,7 +44,7 @@ def test_what_is_said_of_other_noise_and_of_other_networks():
     undrawn = [outcome for name, outcome in study("noise").items()
                if ", 1000 batches" in name or "rate 0.001, " in name]
     assert len(undrawn) == 9 and not any(outcome["proved"] or outcome["grid"]["closed"] for outcome in undrawn)
-    assert "Not drawn, and never proved: 1000 batches; a constant 0.001" in prose("07")
+    assert "Not drawn, never proved: 1000 batches; a constant 0.001" in prose("07")
 
 
 def test_every_training_but_those_undrawn_has_its_marks():

@@ -4,7 +4,7 @@ After each column Gaussian noise is added to the state that the next column read
 and 4 Oliva & Lago-Fernández 2020, arXiv:2006.10828). A state that must survive it needs two rests far apart. Each of
 these can come out otherwise:
 
-    proved   the same training without noise, as long and at the same falling rate, is not proved
+    proved   the same training without noise, as long and at the same falling rate, is not proved: its boxes overlap
     closed   with the state rounded to whole numbers, a network trained with noise reaches few states, all of them right
     dose     more noise, more room: the least lead of a proof grows with it, until nothing is learned
 
