@@ -122,9 +122,9 @@ def test_false_claims_are_false_and_rejected():
     said = plain.add(51, 999957), turned.add(0, 5)
     assert said[0] != 51 + 999957 and said[1] != 5
     text = prose("07")
-    assert f"| a plain network, which says 51 + 999957 = {said[0]} | rejected: " in text
-    assert f"| the proved one with a sign changed: 0 + 5 = {said[1]} | rejected: start, column 5: 5 does not" in text
-    assert "| the proved one, claimed to say 4 + 7 = 2 | rejected: meaning: the machine is wrong in start" in text
+    assert f"| a plain network: 51 + 999957 = {said[0]} | rejected: " in text
+    assert f"| the proved one, a sign changed: 0 + 5 = {said[1]} | rejected: start, column 5: 5 does not" in text
+    assert "| the proved one, claimed: 4 + 7 = 2 | rejected: meaning: the machine is wrong in start" in text
     assert proofs.verdict(proofs.claimed(sound, certificate)).startswith("proved: this network adds decimal numbers")
 
 
