@@ -192,7 +192,7 @@ def ladder(found):
     names, units = ({row[key] for row in machines} for key in ("machine", "hidden"))
     rows.append([f"{len(names)} other machines, RNN, {min(units)} to {max(units)} units", "their boxes",
                  *proved(machines)])
-    return claims.table(["network", "trained on", "tried", "proved by boxes"], rows)
+    return claims.table(["network", "trained on", "tried", "proved"], rows)
 
 
 def proved(rows, lead="margin"):
