@@ -101,14 +101,15 @@ def draw_learning(axes, kind, groups, batches, about=""):
 def arrivals(kind, panels, title, name, caption=""):
     """Dots, one a seed: the batch by which each setting gets there; saved as figures/NAME.svg.
 
-    panels: {title: {value: {seed: batches}}}.
+    panels: {title: {value: {seed: batches}}}; they share one axis, so that dots may be compared across them.
     """
     rows = max(map(len, panels.values()), default=1)
-    fig, axes = plots.figure(title, columns=max(1, len(panels)), height=1.4 + 0.42 * rows, squeeze=False)
+    fig, axes = plots.figure(title, columns=max(1, len(panels)), height=1.4 + 0.36 * rows, squeeze=False)
+    every = [batch for times in panels.values() for values in times.values() for batch in values.values()]
+    reached = [batch for batch in every if math.isfinite(batch)] or [10, 100]
+    wide = max(reached) > 5 * min(reached)
     for ax, (panel, times) in zip(axes[0], panels.items(), strict=True):
         names = names_of(kind, times)
-        reached = [batch for values in times.values() for batch in values.values() if math.isfinite(batch)] or [10, 100]
-        wide = max(reached) > 10 * min(reached)
         plots.axis(ax, panel, "batch", log="x" * wide, xlim=(0.8 * min(reached) * wide, 1.08 * max(reached)))
         plots.dots(ax, {names[value]: list(values.values()) for value, values in times.items()},
                    {names[value]: plots.colour(kind, value) for value in times})
@@ -180,8 +181,8 @@ def error_figure(looks, title):
     return fig
 
 
-def lead_figure(tested):
-    """Accuracy of half-trained models as they are and with 0 + 0 in front; tested: {config: start.tested(run)}.
+def lead_figure(tested, title=None):
+    """Accuracy of models stopped early as they are and with 0 + 0 read first; tested: {config: start.tested(run)}.
 
     A row for each setting, named by what tells it from the others; in it a line for each seed.
     """
@@ -189,11 +190,12 @@ def lead_figure(tested):
     for config, shares in tested.items():
         rows.setdefault(dataclasses.replace(config, seed=0), []).append(list(shares.values()))
     parts = [(f"{c.digit_len} digits", c.cell, plots.name("layers", c.layers), f"batch {c.batches}") for c in rows]
-    told = [i for i in range(4) if i == 0 or len({part[i] for part in parts}) > 1]
-    before, after = (math.floor(100 * share) for share in median_shares(tested))
-    title = f"Half-trained: {before} % of whole sums right in the median, with one column 0 + 0 in front {after} %"
-    fig, ax = plots.figure(title, height=1.6 + 0.5 * len(rows))
-    plots.axis(ax, "", "sums wholly right", xlim=(-0.02, 1.02))
+    told = [i for i in range(4) if len({part[i] for part in parts}) > 1] or [0]
+    if title is None:
+        before, after = (math.floor(100 * share) for share in median_shares(tested))
+        title = f"Half-trained: {before} % of whole sums right in the median, with one column 0 + 0 in front {after} %"
+    fig, ax = plots.figure(title, height=1.5 + 0.4 * len(rows))
+    plots.axis(ax, "", "share of sums right", xlim=(-0.02, 1.02))
     for y, seeds in enumerate(rows.values()):
         for i, shares in enumerate(seeds):
             at = y + 0.16 * (i - (len(seeds) - 1) / 2)
