@@ -181,8 +181,8 @@ def error_figure(looks, title):
     return fig
 
 
-def lead_figure(tested, title=None):
-    """Accuracy of models stopped early as they are and with 0 + 0 read first; tested: {config: start.tested(run)}.
+def lead_figure(tested):
+    """Accuracy of half-trained models as they are and with 0 + 0 in front; tested: {config: start.tested(run)}.
 
     A row for each setting, named by what tells it from the others; in it a line for each seed.
     """
@@ -190,12 +190,11 @@ def lead_figure(tested, title=None):
     for config, shares in tested.items():
         rows.setdefault(dataclasses.replace(config, seed=0), []).append(list(shares.values()))
     parts = [(f"{c.digit_len} digits", c.cell, plots.name("layers", c.layers), f"batch {c.batches}") for c in rows]
-    told = [i for i in range(4) if len({part[i] for part in parts}) > 1] or [0]
-    if title is None:
-        before, after = (math.floor(100 * share) for share in median_shares(tested))
-        title = f"Half-trained: {before} % of whole sums right in the median, with one column 0 + 0 in front {after} %"
-    fig, ax = plots.figure(title, height=1.5 + 0.4 * len(rows))
-    plots.axis(ax, "", "share of sums right", xlim=(-0.02, 1.02))
+    told = [i for i in range(4) if i == 0 or len({part[i] for part in parts}) > 1]
+    before, after = (math.floor(100 * share) for share in median_shares(tested))
+    title = f"Half-trained: {before} % of whole sums right in the median, with one column 0 + 0 in front {after} %"
+    fig, ax = plots.figure(title, height=1.6 + 0.5 * len(rows))
+    plots.axis(ax, "", "sums wholly right", xlim=(-0.02, 1.02))
     for y, seeds in enumerate(rows.values()):
         for i, shares in enumerate(seeds):
             at = y + 0.16 * (i - (len(seeds) - 1) / 2)
