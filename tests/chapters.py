@@ -151,7 +151,7 @@ def layer_count(said, layers_, digit_len, seeds, long_len, **_):
         said.judges("C6a", compared(together({k: long[k] for k in order}, sums), order), 6)
         for a, b in pairwise(order):
             answers = compared(together({k: long[k] for k in (a, b)}, sums), (a, b))
-            said.says(f"{a} before {b} in {share(answers)}")
+            said.says(f"{a} layers come before {b} in {share(answers)}")
         yes, no, undecided = compared(together({k: long[k] for k in (3, 2)}, loss), (3, 2))
         said.judges("C6b", (no, yes, undecided))
         said.says(f"3 layers reach a loss of 0.1 before 2 in {share((yes, no, undecided))}.")
@@ -233,7 +233,7 @@ def layer_headings(said, groups, long):
     far, near = together(long, sums), together(long, loss)
     kept, usual = (together(found, sums) for found in repaired())
     live = {k: sums(group([0], layers=k)[0], 300) for k in (1, 3)}
-    said.titled("03_live", f"Ten digits: 99% of sums are right after {number(live[1], 300)} batches (1 layer) and "
+    said.titled("03_live", f"99% of sums are right after {number(live[1], 300)} batches (1 layer) and "
                            f"{number(live[3], 300)} batches (3 layers)")
     one = group([0], layers=1)[0]["loss"][live[1] - 10 : live[1]]
     ten = [sums(record) for record in group(range(3)).values()]
@@ -249,7 +249,7 @@ def layer_headings(said, groups, long):
         "## At 100 digits one layer is last, and two to four are close":
             all(min(low[1].values()) > max(low[k].values()) for k in (2, 3, 4)),
         "One layer is never ahead of three": all(compared(times, (1, 3))[0] == 0 for times in (high, low)),
-        "In loss that is no more than luck. In whole sums three layers lead":
+        "By loss three layers are first no more often than by luck. By whole sums they lead":
             by_loss[0] <= len(groups[3]) / 3 and ends(by_sums)[0] > 1 / 3,
         "with a threshold of 98%, C5b [is mixed]": all(word(*answers) == "mixed" for answers in stricter),
         "## At 5000 digits two layers fall behind, three and four stay level":
@@ -257,7 +257,7 @@ def layer_headings(said, groups, long):
             and compared(far, (4, 2))[0] > 2 * compared(far, (2, 4))[0],
         "One layer is last in every seed, which alone refutes C6b": all(
             compared(near, (k, 1))[1:] == (0, 0) for k in (2, 3, 4)),
-        "Even without it all seeds share a difference": compared(near, (3, 2))[1:] == (0, 0),
+        "Even without it all seeds agree": compared(near, (3, 2))[1:] == (0, 0),
         "## Repair the ones digit, and more than two layers gain nothing": all(
             median(kept[2].values()) <= median(kept[k].values()) for k in (3, 4)),
         "Now two layers keep up with three": compared(kept, (2, 3))[0] >= compared(kept, (3, 2))[0]
