@@ -198,7 +198,7 @@ def layer_titles(groups, long, narrow, large):
                       and middle[2] < 1.3 * min(middle.values())),
         "03_arrivals": ("5000 digits: one and two layers fall behind, three and four stay level",
                         came[1] < came[2] <= 6 < 9 < min(came[3], came[4]) and abs(came[3] - came[4]) <= 1),
-        "03_repaired": ("With the ones digit repaired, two layers keep up with three, and four are last",
+        "03_repaired": ("Ones digit repaired: two layers keep up with three, and four are last",
                         now[2] <= now[3] < now[4] and all(
                             fair[4][seed] > max(fair[2][seed], fair[3][seed]) for seed in fair[4])),
         "03_size": ("Made equally large, two to four layers hardly differ", between[1] < 1.2 < 1.3 < between[0]),
@@ -233,8 +233,8 @@ def layer_headings(said, groups, long):
     far, near = together(long, sums), together(long, loss)
     kept, usual = (together(found, sums) for found in repaired())
     live = {k: sums(group([0], layers=k)[0], 300) for k in (1, 3)}
-    said.titled("03_live", f"99% of sums are right after {number(live[1], 300)} batches (1 layer) and "
-                           f"{number(live[3], 300)} batches (3 layers)")
+    said.titled("03_live", f"Batches to 99% of sums right: {number(live[1], 300)} (1 layer) and "
+                           f"{number(live[3], 300)} (3 layers)")
     one = group([0], layers=1)[0]["loss"][live[1] - 10 : live[1]]
     ten = [sums(record) for record in group(range(3)).values()]
     said.says(f"| 3 layers | {' | '.join(map(number, ten))} |")
@@ -245,7 +245,7 @@ def layer_headings(said, groups, long):
     by_loss, by_sums = (leading(together({k: groups[k] for k in (2, 3, 4)}, of), 3) for of in (loss, sums))
     return {
         "## Ten digits, live: one layer is slower than three": live[3] < live[1],
-        "One layer has 99% of sums right while its loss is still 0.3": round(sum(one) / 10, 1) == 0.3,
+        "One layer has 99% of sums right at a loss of 0.3": round(sum(one) / 10, 1) == 0.3,
         "## At 100 digits one layer is last, and two to four are close":
             all(min(low[1].values()) > max(low[k].values()) for k in (2, 3, 4)),
         "One layer is never ahead of three": all(compared(times, (1, 3))[0] == 0 for times in (high, low)),

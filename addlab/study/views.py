@@ -71,13 +71,13 @@ def same_as_record(run):
                     "record, to the last bit.")
 
 
-def learning(kind, groups, title, name, caption="", batches=None, **marks):
+def learning(kind, groups, title, name, caption="", batches=None, height=3.6, **marks):
     """Two panels, loss and share of sums right, running means over ten batches; saved as figures/NAME.svg.
 
     `marks` are lines that tell of a claim: loss={"text": …, "y": …}, accuracy={…}, as `plots.claim` takes them.
     """
     batches = batches or max((len(run.loss) for runs in groups.values() for run in runs), default=20)
-    fig, axes = plots.figure(title, columns=2)
+    fig, axes = plots.figure(title, columns=2, height=height)
     draw_learning(axes, kind, groups, batches)
     for ax, mark in zip(axes, ("loss", "accuracy"), strict=True):
         if mark in marks:
@@ -104,7 +104,7 @@ def arrivals(kind, panels, title, name, caption=""):
     panels: {title: {value: {seed: batches}}}; they share one axis, so that dots may be compared across them.
     """
     rows = max(map(len, panels.values()), default=1)
-    fig, axes = plots.figure(title, columns=max(1, len(panels)), height=1.4 + 0.36 * rows, squeeze=False)
+    fig, axes = plots.figure(title, columns=max(1, len(panels)), height=1.2 + 0.31 * rows, squeeze=False)
     every = [batch for times in panels.values() for values in times.values() for batch in values.values()]
     reached = [batch for batch in every if math.isfinite(batch)] or [10, 100]
     wide = max(reached) > 5 * min(reached)
