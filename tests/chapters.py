@@ -239,7 +239,7 @@ def layer_headings(said, groups, long):
     ten = [sums(record) for record in group(range(3)).values()]
     said.says(f"| 3 layers | {' | '.join(map(number, ten))} |")
     gaps = study("overfitting").values()
-    at_most = float(re.search(r"The largest gap is (0\.\d+) nats", said.text)[1])
+    at_most = float(re.search(r"The largest is (0\.\d+) nats", said.text)[1])
     stricter = [leading(together({k: groups[k] for k in (2, 3, 4)}, functools.partial(sums, least=least)), 3)
                 for least in (1000, 1600, 1800, 1900, 1960)]
     by_loss, by_sums = (leading(together({k: groups[k] for k in (2, 3, 4)}, of), 3) for of in (loss, sums))
@@ -257,7 +257,7 @@ def layer_headings(said, groups, long):
             and compared(far, (4, 2))[0] > 2 * compared(far, (2, 4))[0],
         "One layer is last in every seed, which alone refutes C6b": all(
             compared(near, (k, 1))[1:] == (0, 0) for k in (2, 3, 4)),
-        "Even without it all seeds agree": compared(near, (3, 2))[1:] == (0, 0),
+        "Even without it all seeds agree on an order": compared(near, (3, 2))[1:] == (0, 0),
         "## Repair the ones digit, and more than two layers gain nothing": all(
             median(kept[2].values()) <= median(kept[k].values()) for k in (3, 4)),
         "Now two layers keep up with three": compared(kept, (2, 3))[0] >= compared(kept, (3, 2))[0]
@@ -266,7 +266,7 @@ def layer_headings(said, groups, long):
         "## No network overfits": max(abs(gap) for gap, _ in gaps) < 1.1 * at_most
             and all(gap <= 2 * error for gap, error in gaps),
         "## From two to four layers, size and seed count more than depth": fair < luck and fair < wide / 2,
-        "At equal width depth explains most. At equal size the seed does": fair < 0.5 < min(wide, luck),
+        "At equal width depth explains most of it. At equal size the seed does": fair < 0.5 < min(wide, luck),
         "Yet one layer stays last": all(compared(large, (k, 1))[1:] == (0, 0) for k in (2, 3, 4)),
         "three are first in all five seeds": leading({k: large[k] for k in (2, 3, 4)}, 3) == (5, 0, 0),
     }
