@@ -239,7 +239,7 @@ def layer_headings(said, groups, long):
     ten = [sums(record) for record in group(range(3)).values()]
     said.says(f"| 3 layers | {' | '.join(map(number, ten))} |")
     gaps = study("overfitting").values()
-    at_most = float(re.search(r"The largest is (0\.\d+) nats", said.text)[1])
+    at_most = float(re.search(r"The largest difference is (0\.\d+) nats", said.text)[1])
     stricter = [leading(together({k: groups[k] for k in (2, 3, 4)}, functools.partial(sums, least=least)), 3)
                 for least in (1000, 1600, 1800, 1900, 1960)]
     by_loss, by_sums = (leading(together({k: groups[k] for k in (2, 3, 4)}, of), 3) for of in (loss, sums))
