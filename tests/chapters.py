@@ -143,93 +143,134 @@ def layer_count(said, layers_, digit_len, seeds, long_len, **_):
     deep = {k: found for k, found in groups.items() if k > 1}
     asked = deep if len(deep) > 1 else groups
     low, high = (together(asked, of) for of in (loss, sums))
-    said.titled("03_layers", f"{digit_len} digits, first to a loss of 0.1: {first(low, layers)}; "
-                             f"to 99 % of sums: {first(high, layers)}")
     three = 3 if 3 in layers_ else layers_[-1]
-    for claim, times in (("C5a", low), ("C5b", high)):
+    for claim, times, what in (("C5a", low, "a loss of 0.1"), ("C5b", high, "99% of sums right")):
         said.judges(claim, leading(times, three), len(asked))
-        said.says(f"{layers(three)} are ahead of the others in {share(leading(times, three))}; the median has "
-                  f"{first(times, layers)} first.")
+        said.says(f"In the median {first(times, layers)} reach {what} first.")
     long = {k: group(seeds, digit_len=long_len, layers=k) for k in layers_}
     order = [k for k in (4, 3, 2) if k in layers_]
-    far = together(long, sums)
-    came = several([f"{sum(batch < NEVER for batch in found.values())} with {layers(k)}" for k, found in far.items()])
-    said.titled("03_arrivals", f"{long_len} digits, seeds that have 99 % of sums right in time: {came}")
     if len(order) == 3:
         said.judges("C6a", compared(together({k: long[k] for k in order}, sums), order), 6)
         for a, b in pairwise(order):
             answers = compared(together({k: long[k] for k in (a, b)}, sums), (a, b))
-            said.says(f"{a} before {b} layers in {share(answers)}")
+            said.says(f"{a} layers come before {b} in {share(answers)}")
         yes, no, undecided = compared(together({k: long[k] for k in (3, 2)}, loss), (3, 2))
         said.judges("C6b", (no, yes, undecided))
-        said.says(f"A loss of 0.1 comes with 3 layers before 2 in {share((yes, no, undecided))}.")
-        for level, name in ((Fraction(1, 10), "0.1"), (Fraction(1, 100), "0.01")):
-            times = together({k: long[k] for k in (3, 2)}, functools.partial(loss, level=level))
-            said.says(f"{ratio(times, 3, 2):.0%} (loss below {name})")
+        said.says(f"3 layers reach a loss of 0.1 before 2 in {share((yes, no, undecided))}.")
+        for name, finding in layer_titles(groups, long, *equally_large(groups)).items():
+            said.titled(name, finding)
     else:
         said.judges("C6a", (0, 0, 0), 6)
         said.judges("C6b", (0, 0, 0))
+        for name, of in (("03_layers", f"{digit_len} digits, depths compared"),
+                         ("03_arrivals", f"{long_len} digits, depths compared"),
+                         ("03_size", f"{digit_len} digits, equal width and equal size")):
+            if name in said.titles:
+                said.titled(name, of)
     return groups, long
 
 
-def explained(times):
-    """Omega squared of log batches: the share of variance between settings, beyond what chance would give."""
-    rows = [[math.log(x) for x in found.values()] for found in times.values()]
-    every = [x for row in rows for x in row]
-    mean = sum(every) / len(every)
-    total = sum((x - mean) ** 2 for x in every)
-    inner = sum((x - sum(row) / len(row)) ** 2 for row in rows for x in row)
-    noise = inner / (len(every) - len(rows))
-    return max(0.0, (total - inner - (len(rows) - 1) * noise) / (total + noise))
+def equally_large(groups):
+    """{layers: {seed: batches to a loss of 0.1}} of the same seeds, at 64 units and as large as four layers of 64."""
+    widths = {1: 150, 2: 94, 3: 75, 4: 64}
+    large = together({k: group(range(20), digit_len=100, layers=k, hidden=units) for k, units in widths.items()}, loss)
+    return together({k: {seed: groups[k][seed] for seed in large[k]} for k in widths}, loss), large
+
+
+def repaired():
+    """{layers: {seed: record}} of 5000 digits where a tenth of the loss is for the ones digit, and as usual."""
+    kept, name = json.loads((ROOT / "records" / "start.json").read_bytes()), "5000 digits, RNN, {} layers, 300 batches"
+    fair = {k: {seed: kept[f"{name.format(k)}, seed {seed}: tenth"] for seed in range(20)
+                if f"{name.format(k)}, seed {seed}: tenth" in kept} for k in (2, 3, 4)}
+    return fair, {k: group(list(found), digit_len=5000, layers=k) for k, found in fair.items()}
+
+
+def layer_titles(groups, long, narrow, large):
+    """{figure of 03: its title}, each checked to be so."""
+    near, far = together(groups, loss), together(long, sums)
+    middle = {k: median(found.values()) for k, found in near.items()}
+    fair = together(repaired()[0], sums)
+    now = {k: median(found.values()) for k, found in fair.items()}
+    came = {k: sum(batch < NEVER for batch in found.values()) for k, found in far.items()}
+    between = [max(map(median, rows)) / min(map(median, rows)) for rows in (
+        [list(times[k].values()) for k in (2, 3, 4)] for times in (narrow, large))]
+    so = {
+        "03_layers": ("100 digits: one layer is clearly last, and two to four layers are close",
+                      middle[1] > 1.8 * middle[2] and all(near[1][seed] > near[2][seed] for seed in near[1])
+                      and middle[2] < 1.3 * min(middle.values())),
+        "03_arrivals": ("5000 digits: one and two layers fall behind, three and four stay level",
+                        came[1] < came[2] <= 6 < 9 < min(came[3], came[4]) and abs(came[3] - came[4]) <= 1),
+        "03_repaired": ("Ones digit repaired: two layers keep up with three, and four are last",
+                        now[2] <= now[3] < now[4] and all(
+                            fair[4][seed] > max(fair[2][seed], fair[3][seed]) for seed in fair[4])),
+        "03_size": ("Made equally large, two to four layers hardly differ", between[1] < 1.2 < 1.3 < between[0]),
+    }
+    for title, holds in so.values():
+        assert holds, title
+    return {name: title for name, (title, _) in so.items()}
+
+
+def parts_of_variance(times):
+    """How much of the variance of log batches depth explains, and the seed: sums of squares, by hand."""
+    logs = {(k, seed): math.log(batches) for k, found in times.items() for seed, batches in found.items()}
+    mean = sum(logs.values()) / len(logs)
+    total = sum((x - mean) ** 2 for x in logs.values())
+    shares = []
+    for which in (0, 1):
+        square = 0
+        for name in {key[which] for key in logs}:
+            row = [x for key, x in logs.items() if key[which] == name]
+            square += len(row) * (sum(row) / len(row) - mean) ** 2
+        shares.append(square / total)
+    return shares
 
 
 def layer_headings(said, groups, long):
-    widths = {1: 150, 2: 94, 3: 75, 4: 64}
-    equal = {k: group(range(20), digit_len=100, layers=k, hidden=hidden) for k, hidden in widths.items()}
-    wide, fair = (explained(together({k: found[k] for k in (2, 3, 4)}, loss)) for found in (groups, equal))
-    said.says(f"{wide:.0%} of the variance of log batches", f"at equal width, **{fair:.0%}** at equal parameters.")
+    narrow, large = equally_large(groups)
+    for name, times in (("equal width", narrow), ("equal size", large)):
+        depth, seed = parts_of_variance({k: times[k] for k in (2, 3, 4)})
+        said.says(f"| {name} | {depth:.0%} | {seed:.0%} | {1 - depth - seed:.0%} |")
+    (wide, _), (fair, luck) = (parts_of_variance({k: times[k] for k in (2, 3, 4)}) for times in (narrow, large))
     high, low = together(groups, sums), together(groups, loss)
-    middle = {k: median(found.values()) for k, found in high.items()}
     far, near = together(long, sums), together(long, loss)
-    start_ = json.loads((ROOT / "records" / "start.json").read_bytes())
-    key = "5000 digits, RNN, {} layers, 300 batches, seed {}: tenth"
-    fair_start = {k: {seed: start_[key.format(k, seed)] for seed in range(20) if key.format(k, seed) in start_}
-                  for k in (4, 3, 2)}
-    said.says(f"right in the claimed order in {share(compared(together(fair_start, sums), (4, 3, 2)))}, "
-              f"and with 3 layers before 4 in {share(compared(together(fair_start, sums), (3, 4)))}.")
+    kept, usual = (together(found, sums) for found in repaired())
     live = {k: sums(group([0], layers=k)[0], 300) for k in (1, 3)}
-    said.titled("03_live", f"Batches until 99 % of sums are right: {number(live[1], 300)} with 1 layer and "
-                           f"{number(live[3], 300)} with 3 layers")
+    said.titled("03_live", f"Batches to 99% of sums right: {number(live[1], 300)} (1 layer) and "
+                           f"{number(live[3], 300)} (3 layers)")
+    one = group([0], layers=1)[0]["loss"][live[1] - 10 : live[1]]
     ten = [sums(record) for record in group(range(3)).values()]
-    six = re.search(r"with six layers: (.*); with three: "
-                    + several(ten) + r"\.", said.text)[1].replace(" and ", ", ").split(", ")
-    rarely = [sum(batch < NEVER for batch in found.values()) for found in far.values()]
+    said.says(f"| 3 layers | {' | '.join(map(number, ten))} |")
+    gaps = study("overfitting").values()
+    at_most = float(re.search(r"The largest difference is (0\.\d+) nats", said.text)[1])
     stricter = [leading(together({k: groups[k] for k in (2, 3, 4)}, functools.partial(sums, least=least)), 3)
                 for least in (1000, 1600, 1800, 1900, 1960)]
+    by_loss, by_sums = (leading(together({k: groups[k] for k in (2, 3, 4)}, of), 3) for of in (loss, sums))
     return {
-        "## Ten digits, live: one layer is late": live[3] < live[1],
-        "## At 100 digits one layer is late, and two to four are close":
-            middle[1] > 1.5 * middle[2] and max(middle[k] for k in (2, 3, 4)) < 1.25 * min(middle.values()),
+        "## Ten digits, live: one layer is slower than three": live[3] < live[1],
+        "One layer has 99% of sums right at a loss of 0.3": round(sum(one) / 10, 1) == 0.3,
+        "## At 100 digits one layer is last, and two to four are close":
+            all(min(low[1].values()) > max(low[k].values()) for k in (2, 3, 4)),
         "One layer is never ahead of three": all(compared(times, (1, 3))[0] == 0 for times in (high, low)),
-        "asked at 98 % of sums or fewer, it is mixed": all(word(*answers) == "mixed" for answers in stricter),
-        "## At 5000 digits three and four layers share the lead, two follow, one rarely arrives":
+        "By loss three layers are first no more often than by luck. By whole sums they lead":
+            by_loss[0] <= len(groups[3]) / 3 and ends(by_sums)[0] > 1 / 3,
+        "with a threshold of 98%, C5b [is mixed]": all(word(*answers) == "mixed" for answers in stricter),
+        "## At 5000 digits two layers fall behind, three and four stay level":
             abs(compared(far, (4, 3))[0] - compared(far, (3, 4))[0]) <= 2 and compared(far, (3, 2))[1] == 0
-            and compared(far, (4, 2))[0] > 2 * compared(far, (2, 4))[0] and rarely[0] < rarely[1] < min(rarely[2:]),
-        "Most of these seeds were trained [on a GPU]": sum("H100" in record.get("device", "") for found in long.values()
-                                                         for record in found.values()) > 24,
-        "at 80 % of sums or fewer, it mostly fails": all(word(*compared(together(
-            {k: long[k] for k in (4, 3, 2)}, functools.partial(sums, least=least)), (4, 3, 2))) == "mostly fails"
-            for least in (1000, 1600)),
-        "So the claim fails clearly early in training, and less so late": ratio(near, 3, 2) < ratio(
-            together(long, functools.partial(loss, level=Fraction(1, 100))), 3, 2) < 1,
-        "One layer is late.": all(
-            ratio(together({1: found[1], k: found[k]}, loss), 1, k) > 1.1
-            for found in (groups, equal) for k in (2, 3, 4)),
-        "From two to four, more layers bring the loss down sooner, and at equal parameters hardly so":
-            fair < 0.1 < wide,
-        "whole sums gain nothing from the fourth": compared(high, (4, 3))[0] < compared(high, (3, 4))[0],
-        "six layers are later than three in each of these seeds": all(
-            int(batch.removeprefix("more than ")) >= own for batch, own in zip(six, ten, strict=True)),
+            and compared(far, (4, 2))[0] > 2 * compared(far, (2, 4))[0],
+        "One layer is last in every seed, which alone refutes C6b": all(
+            compared(near, (k, 1))[1:] == (0, 0) for k in (2, 3, 4)),
+        "Even without it all seeds agree on an order": compared(near, (3, 2))[1:] == (0, 0),
+        "## Repair the ones digit, and more than two layers gain nothing": all(
+            median(kept[2].values()) <= median(kept[k].values()) for k in (3, 4)),
+        "Now two layers keep up with three": compared(kept, (2, 3))[0] >= compared(kept, (3, 2))[0]
+            and compared(usual, (2, 3))[0] == 0,
+        "Four are *slower* than three in each of these four seeds": compared(kept, (3, 4)) == (4, 0, 0),
+        "## No network overfits": max(abs(gap) for gap, _ in gaps) < 1.1 * at_most
+            and all(gap <= 2 * error for gap, error in gaps),
+        "## From two to four layers, size and seed count more than depth": fair < luck and fair < wide / 2,
+        "At equal width depth explains most of it. At equal size the seed does": fair < 0.5 < min(wide, luck),
+        "Yet one layer stays last": all(compared(large, (k, 1))[1:] == (0, 0) for k in (2, 3, 4)),
+        "three are first in all five seeds": leading({k: large[k] for k in (2, 3, 4)}, 3) == (5, 0, 0),
     }
 
 

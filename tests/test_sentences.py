@@ -112,11 +112,10 @@ def adds(model, a, b):
 # What is committed
 
 # Titles that say what models do, which tests/long asks them; and those that state neither an order nor a share.
-OF_MODELS = {"02_chains", "03_lead", "04_lead"}
+OF_MODELS = {"02_chains", "04_lead"}
 NEUTRAL = {"01_network", "01_backward", "02_live", "adder"}  # of 02_live one run has no record
 MODEL_HEADINGS = {
-    "## Half-trained, long sums fail by their first digit", "## Nothing is overfitted",
-    "## What deep and shallow models still differ in is the first digit"}
+    "## Half-trained, long sums fail by their first digit"}
 NEUTRAL_HEADINGS = {
     "## What did we learn", "## A carry travels with the columns", "## The network sees one column at a time",
     "## The loss is how surprised the network is", "## A weight gets a gradient from every column",

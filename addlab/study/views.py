@@ -70,13 +70,13 @@ def same_as_record(run):
                     "record, to the last bit.")
 
 
-def learning(kind, groups, title, name, caption="", batches=None, **marks):
+def learning(kind, groups, title, name, caption="", batches=None, height=3.6, **marks):
     """Two panels, loss and share of sums right, running means over ten batches; saved as figures/NAME.svg.
 
     `marks` are lines that tell of a claim: loss={"text": …, "y": …}, accuracy={…}, as `plots.claim` takes them.
     """
     batches = batches or max((len(run.loss) for runs in groups.values() for run in runs), default=20)
-    fig, axes = plots.figure(title, columns=2)
+    fig, axes = plots.figure(title, columns=2, height=height)
     draw_learning(axes, kind, groups, batches)
     for ax, mark in zip(axes, ("loss", "accuracy"), strict=True):
         if mark in marks:
@@ -100,14 +100,15 @@ def draw_learning(axes, kind, groups, batches, about=""):
 def arrivals(kind, panels, title, name, caption=""):
     """Dots, one a seed: the batch by which each setting gets there; saved as figures/NAME.svg.
 
-    panels: {title: {value: {seed: batches}}}.
+    panels: {title: {value: {seed: batches}}}; they share one axis, so that dots may be compared across them.
     """
     rows = max(map(len, panels.values()), default=1)
-    fig, axes = plots.figure(title, columns=max(1, len(panels)), height=1.4 + 0.42 * rows, squeeze=False)
+    fig, axes = plots.figure(title, columns=max(1, len(panels)), height=1.2 + 0.31 * rows, squeeze=False)
+    every = [batch for times in panels.values() for values in times.values() for batch in values.values()]
+    reached = [batch for batch in every if math.isfinite(batch)] or [10, 100]
+    wide = max(reached) > 5 * min(reached)
     for ax, (panel, times) in zip(axes[0], panels.items(), strict=True):
         names = names_of(kind, times)
-        reached = [batch for values in times.values() for batch in values.values() if math.isfinite(batch)] or [10, 100]
-        wide = max(reached) > 10 * min(reached)
         plots.axis(ax, panel, "batch", log="x" * wide, xlim=(0.8 * min(reached) * wide, 1.08 * max(reached)))
         plots.dots(ax, {names[value]: list(values.values()) for value, values in times.items()},
                    {names[value]: plots.colour(kind, value) for value in times})

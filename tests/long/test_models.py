@@ -64,7 +64,6 @@ def test_half_trained_models_fail_by_their_first_digit():
 
 
 @pytest.mark.parametrize("number, wanted", [
-    ("03", dict(digit_len=5000, cell="RNN", batches=300)),
     ("04", dict(digit_len=(1000, 5000), layers=3, batches=(200, 300, 400), seed=(0, 1, 2)))])
 def test_a_column_of_zeros_repairs_them(number, wanted):
     title = committed(number)[0].titles[f"{number}_lead"]
