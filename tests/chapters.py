@@ -60,8 +60,8 @@ def digit_length(said, digit_lens, seeds, **_):
     said.judges("C4", answers, math.factorial(len(asked)))
     said.says(f"so the worst step is counted: {' before '.join(map(digits, asked))}.")
     looks = half_trained("RNN")
-    said.says(f"**{sum(set(look['off']) == {0, 1} for look in looks)} of {len(looks)}** networks that get some pairs "
-              "wrong, every wrong digit is exactly one too large.")
+    said.says(f"**{sum(set(look['off']) == {0, 1} for look in looks)} of {len(looks)}** networks of 1000 and 5000 "
+              "digits that get some pairs wrong, every wrong digit is exactly one too large.")
     five = {which: {seed: dosed(*which)[seed] for seed in range(5)} for which in (
         (100, 100), (100, 1000), (100, 5000), (1000, 100), (1000, 1000), (5000, 5000))}
     low, own = (number(median(five[which].values())) for which in ((100, 5000), (5000, 5000)))
@@ -70,7 +70,7 @@ def digit_length(said, digit_lens, seeds, **_):
     said.says(f"100 digits take **{low}** batches in the median; 5000 digits take {own}.",
               f"delays 100 digits in **{share(slower)}**.", f"speeds up 1000 digits in **{share(faster)}**.")
     of_weights, of_pairs, shape = crossed()
-    said.says(f"**{of_weights:.0%}** of the variance of log batches lies between {shape[0]} first weights, "
+    said.says(f"On a log scale, **{of_weights:.0%}** of the variance of batches lies between {shape[0]} first weights, "
               f"{of_pairs:.0%} between {shape[1]} streams.")
     said.titled("02_leads", "A column read before cures the ones digit, one that sums to 9 least")
     said.titled("02_dose", "With the same share of the loss, all lengths take about as long")
@@ -119,14 +119,14 @@ def digit_length_headings(said, groups, falls, rises, half, five):
     leads = [median(look["leads"][n] for look in looks) for n in range(19)]
     live = [list(map(int, re.search(r": (\d+) at 10 digits and (\d+) at 30 digits", text).groups()))
             for text in said.titles["02_live"].split(". ")[:3:2]]  # by loss, and by whole sums
-    slow, wide, long = (int(re.search(rf"\| {name} digits \| (\d+) \|", said.text)[1])
+    slow, wide, long = (int(re.search(rf"\| {name} digits \| [\d,]+ \| (\d+) \|", said.text)[1])
                         for name in ("200 pairs of 10", "1800 pairs of 10", "200 pairs of 100"))
     at = {which: median(found.values()) for which, found in five.items()}
     early = median(half[5000].values())
     table = [list(map(int, re.findall(r"(\d+) %", row))) for row in said.text.splitlines() if " batches | " in row]
     return {
         "## With 30 digits the loss falls sooner than with 10": live[0][1] < live[0][0],
-        "But whole sums are right sooner, too, which C4 denies": live[1][1] < live[1][0],
+        "Whole sums are right sooner, too, which C4 denies": live[1][1] < live[1][0],
         "## Long sums start with the others, then stall": all(
             early < 1.2 * median(half[n].values()) for n in half) and middle[5000] > 2 * early,
         "With 5000 digits half of the sums are right after about 140 batches, and 99% only after more than 700":
@@ -135,7 +135,7 @@ def digit_length_headings(said, groups, falls, rises, half, five):
             word(*compared(falls, (5000, 1000, 100, 10))) == "holds" and middle[100] < middle[10]
             and word(*compared({n: rises[n] for n in (10, 100)}, (10, 100))) in ("fails", "mostly fails"),
         "From 1000 to 5000 digits only about two batches are saved": 1 <= saved <= 3,
-        "At a loss of 0.01 the seeds [disagree](08_appendix.ipynb) about the order": word(*weakest(
+        "At a loss of 0.01 the seeds [disagree](08_appendix.ipynb)": word(*weakest(
             groups, functools.partial(loss, level=Fraction(1, 100)), (5000, 1000, 100, 10))[1]) == "mixed",
         "From 100 digits on, longer is later, as claimed": compared(rises, (100, 1000, 5000))[1:] == (0, 0),
         "nearly all sums would be right if the ones digit did not count": len(table) == 2 and all(

@@ -101,7 +101,7 @@ def test_a_wrong_first_digit_is_one_too_large_and_a_column_that_sums_to_nine_han
             lead = min(total, 9), total - min(total, 9)
             errors = wrong(model, first[:, None], second[:, None], (first + second + total // 10)[:, None] % 10, lead)
             shares += [1 - errors.mean()] * bool(off.any())
-    assert f"**{erring} of {erring}** networks that get some pairs wrong" in committed("02")[0].text
+    assert f"**{erring} of {erring}** networks of 1000 and 5000 digits that get some pairs" in committed("02")[0].text
     assert min(behind[0]) > 0.98 and all(median(behind[9]) < median(behind[total]) for total in range(19) if total != 9)
 
 
