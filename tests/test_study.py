@@ -66,11 +66,6 @@ def test_shares_of_the_first_column_are_told_from_others():
     assert start.first_column(wrong) == (0.6, 0.8, 0.6)
 
 
-def test_the_chain_before_a_column_is_counted():
-    num1, num2 = np.array([[5, 4, 9, 3, 0]]), np.array([[5, 5, 0, 3, 0]])
-    assert start.chain_before(num1, num2).tolist() == [[0, 0, 1, 2, 0]]
-
-
 def test_a_run_that_is_planned_for_two_reasons_counts_once():
     assert len(set(start.plan())) == len(start.plan())
 

@@ -160,23 +160,22 @@ def each_recorded(wanted):
 
 
 def error_figure(looks, title):
-    """Where wrong digits are, by the chain before them and by place; looks: {batches: start.errors(run)}."""
-    most, digits = 4, next(iter(looks.values()))[0].shape[1]
+    """Share of digits that are wrong, by column, open dots where none is; looks: {batches: start.errors(run)}."""
+    digits = next(iter(looks.values())).shape[1]
     edges = [2**k for k in range(int(np.log2(digits)) + 1)] + [digits + 1]  # columns 1, 2 to 3, 4 to 7, …
-    fig, (left, right) = plots.figure(title, columns=2)
-    plots.axis(left, "by chain", "columns of 9 that the carry crosses", "share of digits wrong", log="y",
-               xlim=(-0.1, most + 0.1), ylim=(8e-7, 1))
-    plots.axis(right, "by place", "column, the least significant first", log="xy", xlim=(0.9, digits), ylim=(8e-7, 1))
-    left.set_xticks(range(most + 1))
-    shades = {batches: plots.RAMP(0.1 + 0.7 * i / max(1, len(looks) - 1)) for i, batches in enumerate(looks)}
-    names = {batches: f"batch {batches}" for batches in looks}
-    by_chain = {b: [wrong[chain == k].mean() if (chain == k).any() else np.nan for k in range(most + 1)]
-                for b, (wrong, chain) in looks.items()}
-    by_place = {b: [wrong[:, low - 1 : high - 1].mean() for low, high in itertools.pairwise(edges)]
-                for b, (wrong, _) in looks.items()}
-    for ax, x, rates in ((left, range(most + 1), by_chain), (right, edges[:-1], by_place)):
-        plots.claim(ax, "none seen", y=1e-6)
-        plots.curves(ax, {b: [(x, np.maximum(rate, 1e-6))] for b, rate in rates.items()}, shades, names)
+    fig, ax = plots.figure(title, height=2.5)
+    plots.axis(ax, "", "column, in the order of reading: 1 is the ones digit", "share wrong", log="xy",
+               xlim=(0.9, digits), ylim=(3e-9, 2))
+    ax.set_yticks([3e-8, 1e-6, 1e-4, 1e-2, 1], ["none", "0.000001", "0.0001", "0.01", "1"])
+    ends = []
+    for i, (batches, wrong) in enumerate(looks.items()):
+        paint, none = plots.RAMP(0.1 + 0.7 * i / max(1, len(looks) - 1)), 1e-7 / 3 ** i  # a row for each
+        rates = np.array([wrong[:, low - 1 : high - 1].mean() for low, high in itertools.pairwise(edges)])
+        ax.plot(edges[:-1], np.where(rates > 0, rates, np.nan), "o-", color=paint, linewidth=1.6, markersize=5)
+        free = [edge for edge, rate in zip(edges, rates, strict=False) if not rate]
+        ax.plot(free, [none] * len(free), "o", color=paint, markersize=5, markerfacecolor="white")
+        ends.append((edges[-2], rates[-1] or none, f"batch {batches}", paint))
+    plots.name_ends(ax, ends)
     return fig
 
 
