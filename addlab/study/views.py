@@ -128,7 +128,7 @@ def size_figure(sizes, name):
     first = [cell for cell in middles if len(middles) > 1 and max(middles[cell]) < min(
         min(others) for other, others in middles.items() if other != cell)]
     title = f"The {first[0]} is first at every size" if first else "Batches by the number of parameters"
-    fig, ax = plots.figure(title, height=3.8)
+    fig, ax = plots.figure(title, height=3.0)
     reached = [batch for found in points.values() for *_, times in found for batch in times if math.isfinite(batch)]
     reached = reached or [10, 1000]
     plots.axis(ax, "", "parameters", "batches until 99% of sums are right", xlim=(10_000, 135_000),
@@ -139,11 +139,10 @@ def size_figure(sizes, name):
         for size, units, times in found:
             ax.plot([size] * len(times), times, "o", color=plots.colour("cell", cell), markersize=4.5, alpha=0.6)
             edge = max(times) + 0.02 * max(reached) if above else min(times) - 0.02 * max(reached)
-            plots.note(ax, plots.name("hidden", units), size, edge, "center", "bottom" if above else "top",
-                       plots.colour("cell", cell))
+            plots.note(ax, str(units), size, edge, "center", "bottom" if above else "top", plots.colour("cell", cell))
     plots.curves(ax, {cell: [([size for size, *_ in found], middles[cell])] for cell, found in points.items()},
                  {cell: plots.colour("cell", cell) for cell in points})
-    return plots.save(fig, name, "Each dot is a seed; a line joins a cell's medians. Units are those of one layer.")
+    return plots.save(fig, name, "Each dot is a seed; a line joins a cell's medians. Numbers: the units of a layer.")
 
 
 # The start state
