@@ -131,7 +131,7 @@ def size_figure(sizes, name):
     fig, ax = plots.figure(title, height=3.0)
     reached = [batch for found in points.values() for *_, times in found for batch in times if math.isfinite(batch)]
     reached = reached or [10, 1000]
-    plots.axis(ax, "", "parameters", "batches until 99% of sums are right", xlim=(10_000, 135_000),
+    plots.axis(ax, "", "parameters", "batches to 99% right", xlim=(10_000, 135_000),
                ylim=(0, 1.15 * max(reached)))
     ax.set_xticks(range(25_000, 130_000, 25_000), [f"{n:,}" for n in range(25_000, 130_000, 25_000)])
     for cell, found in points.items():
