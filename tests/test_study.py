@@ -164,7 +164,10 @@ def test_a_pair_has_its_ratio_with_an_interval_and_its_verdict_by_each_measure()
 def test_batches_stand_at_the_number_of_parameters(home):
     sizes = {"RNN": {64: (100, {0: 5, 1: 7, 2: 30}), 9: (20, {0: 40}), 5: (10, {})}, "GRU": {}}
     shown = views.size_figure(sizes, "04_x")
-    assert shown.alt.startswith("Batches from the fewest to the most parameters: RNN 40 to 7. ")
+    assert shown.alt.startswith("Batches by the number of parameters. ")  # one cell is not first
+    for batches, title in ((41, "The RNN is first at every size. "), (40, "Batches by the number of parameters. ")):
+        sizes["GRU"] = {3: (50, {0: batches})}
+        assert views.size_figure(sizes, "04_x").alt.startswith(title)
     assert (home / "figures" / "04_x.svg").exists()
 
 

@@ -11,7 +11,7 @@ from IPython.display import Markdown
 import addrnn
 from addlab import files
 from addlab.inputs import Refusal
-from addlab.study import claims, measures, plots
+from addlab.study import measures, plots
 from addlab.study.experiments import configs, of_any_device, recorded
 from addrnn import Config
 
@@ -70,24 +70,25 @@ def same_as_record(run):
                     "record, to the last bit.")
 
 
-def learning(kind, groups, title, name, caption="", batches=None, height=3.6, **marks):
+def learning(kind, groups, title, name, caption="", batches=None, start=30, height=3.6, **marks):
     """Two panels, loss and share of sums right, running means over ten batches; saved as figures/NAME.svg.
 
-    `marks` are lines that tell of a claim: loss={"text": …, "y": …}, accuracy={…}, as `plots.claim` takes them.
+    Drawn from batch `start` to `batches`. `marks` are lines that tell of a claim: loss={"text": …, "y": …},
+    accuracy={…}, as `plots.claim` takes them.
     """
     batches = batches or max((len(run.loss) for runs in groups.values() for run in runs), default=20)
     fig, axes = plots.figure(title, columns=2, height=height)
-    draw_learning(axes, kind, groups, batches)
+    draw_learning(axes, kind, groups, batches, start=start)
     for ax, mark in zip(axes, ("loss", "accuracy"), strict=True):
         if mark in marks:
             plots.claim(ax, **marks[mark])
     return plots.save(fig, name, caption)
 
 
-def draw_learning(axes, kind, groups, batches, about=""):
+def draw_learning(axes, kind, groups, batches, about="", start=30):
     """Loss and accuracy of groups in two axes."""
     colours, names = {value: plots.colour(kind, value) for value in groups}, names_of(kind, groups)
-    limits = min(30, batches / 2), batches
+    limits = min(start, batches / 2), batches
     for ax, of, title, label in ((axes[0], "loss", "loss", "nats a digit"),
                                  (axes[1], "batch_accuracy", "sums wholly right", "share of a batch")):
         plots.axis(ax, about + title, "batch", label, log="xy" if of == "loss" else "x", xlim=limits,
@@ -123,22 +124,25 @@ def size_figure(sizes, name):
     points = {cell: sorted((size, units, list(times.values())) for units, (size, times) in found.items() if times)
               for cell, found in sizes.items()}
     points = {cell: found for cell, found in points.items() if found}
-    ends = {cell: [claims.batches(np.median(found[end][2])) for end in (0, -1)] for cell, found in points.items()}
-    fig, ax = plots.figure("Batches from the fewest to the most parameters: " + claims.listing(
-        [f"{cell} {few} to {many}" for cell, (few, many) in ends.items()]), height=3.8)
+    middles = {cell: [float(np.median(times)) for *_, times in found] for cell, found in points.items()}
+    first = [cell for cell in middles if len(middles) > 1 and max(middles[cell]) < min(
+        min(others) for other, others in middles.items() if other != cell)]
+    title = f"The {first[0]} is first at every size" if first else "Batches by the number of parameters"
+    fig, ax = plots.figure(title, height=3.0)
     reached = [batch for found in points.values() for *_, times in found for batch in times if math.isfinite(batch)]
     reached = reached or [10, 1000]
-    plots.axis(ax, "", "parameters", "batches until 99 % right", xlim=(15_000, 135_000),
-               ylim=(0.85 * min(reached), 1.12 * max(reached)))
+    plots.axis(ax, "", "parameters", "batches to 99% right", xlim=(10_000, 135_000),
+               ylim=(0, 1.15 * max(reached)))
     ax.set_xticks(range(25_000, 130_000, 25_000), [f"{n:,}" for n in range(25_000, 130_000, 25_000)])
     for cell, found in points.items():
+        above = cell == "LSTM"  # where a GRU has as many parameters, its dots lie below
         for size, units, times in found:
             ax.plot([size] * len(times), times, "o", color=plots.colour("cell", cell), markersize=4.5, alpha=0.6)
-            plots.note(ax, plots.name("hidden", units), size, max(times) + 0.02 * max(reached), "center", "bottom",
-                       plots.colour("cell", cell))
-    plots.curves(ax, {cell: [([size for size, *_ in found], [np.median(times) for *_, times in found])]
-                      for cell, found in points.items()}, {cell: plots.colour("cell", cell) for cell in points})
-    return plots.save(fig, name, "One dot a seed, a line through the medians.")
+            edge = max(times) + 0.02 * max(reached) if above else min(times) - 0.02 * max(reached)
+            plots.note(ax, str(units), size, edge, "center", "bottom" if above else "top", plots.colour("cell", cell))
+    plots.curves(ax, {cell: [([size for size, *_ in found], middles[cell])] for cell, found in points.items()},
+                 {cell: plots.colour("cell", cell) for cell in points})
+    return plots.save(fig, name, "Each dot is a seed; a line joins a cell's medians. Numbers: the units of a layer.")
 
 
 # The start state
