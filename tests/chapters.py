@@ -11,6 +11,7 @@ from fractions import Fraction
 from itertools import pairwise
 from statistics import median
 
+import numpy as np
 from conftest import ROOT
 from witness import (
     DEFAULT,

@@ -181,34 +181,3 @@ def error_figure(looks, title):
         ends.append((edges[-2], rates[-1] or none, f"batch {batches}", paint))
     plots.name_ends(ax, ends)
     return fig
-
-
-def lead_figure(tested):
-    """Accuracy of half-trained models as they are and with 0 + 0 in front; tested: {config: start.tested(run)}.
-
-    A row for each setting, named by what tells it from the others; in it a line for each seed.
-    """
-    rows = {}
-    for config, shares in tested.items():
-        rows.setdefault(dataclasses.replace(config, seed=0), []).append(list(shares.values()))
-    parts = [(f"{c.digit_len} digits", c.cell, plots.name("layers", c.layers), f"batch {c.batches}") for c in rows]
-    told = [i for i in range(4) if i == 0 or len({part[i] for part in parts}) > 1]
-    before, after = (math.floor(100 * share) for share in median_shares(tested))
-    title = f"Half-trained: {before} % of whole sums right in the median, with one column 0 + 0 in front {after} %"
-    fig, ax = plots.figure(title, height=1.6 + 0.5 * len(rows))
-    plots.axis(ax, "", "sums wholly right", xlim=(-0.02, 1.02))
-    for y, seeds in enumerate(rows.values()):
-        for i, shares in enumerate(seeds):
-            at = y + 0.16 * (i - (len(seeds) - 1) / 2)
-            ax.plot(shares, [at, at], color=plots.FAINT, linewidth=1, zorder=1)
-            for share, colour in zip(shares, (plots.FAINT, plots.RIGHT), strict=True):
-                ax.plot([share], [at], "o", color=colour, markersize=5.5, clip_on=False)
-    ax.set_yticks(range(len(rows)), [", ".join(part[i] for i in told) for part in parts])
-    ax.set_ylim(len(rows) - 0.4, -0.6)
-    ax.grid(visible=False, axis="y")
-    return fig
-
-
-def median_shares(tested):
-    """(median as trained, median with 0 + 0 in front) of {config: start.tested(run)}."""
-    return [float(np.median([list(shares.values())[i] for shares in tested.values()])) for i in (0, 1)]
