@@ -24,7 +24,8 @@ from tools.figures import Sheet
 
 ROOT = Path(__file__).resolve().parents[1]
 TEMPLATE = ROOT / "tools" / "template"
-WIDTHS = 80, 74, 68, 63, 58, 55  # of a figure in the PDF, in per cent of the text's
+WIDTHS = 90, 85, 80, 75, 70, 65, 60  # of a figure in the PDF, in per cent of the text's
+PAGES = 25  # of the PDF, if a width of the figures makes it so
 
 
 def pandoc(text, form, folder, template, alone="", **metadata):
@@ -53,12 +54,12 @@ def build(notebooks, out):
         chapters = [Chapter(path, number, folder) for number, path in enumerate(notebooks, 1)]
         first, headline = opening(chapters)
         title = plain(re.search("^# (.+?) {", first)[1])
-        files = {"index.html": page(first, chapters, None, folder, title, plain(headline))}
+        files = {"index.html": page(first, chapters, None, folder, title, plain(headline), title)}
         for chapter in chapters:
             files[f"{chapter.stem}.html"] = page(chapter.text, chapters, chapter, folder, plain(chapter.title),
-                                                 plain(chapter.opening))
-        parts = [fitted(first, "index", folder), *(fitted(chapter.text, chapter.stem, folder) for chapter in chapters)]
-        files["addrnn.pdf"] = pdf("\n\n".join(parts), folder, title, ignore_system_fonts=True)
+                                                 plain(chapter.opening), title)
+        text = "\n\n".join([first, *(chapter.text for chapter in chapters)])
+        files["addrnn.pdf"] = pdf(fitted(text, folder), folder, title, ignore_system_fonts=True)
         (folder / "preview.svg").write_text(pictures.preview(), "utf-8")
         preview = f'{headline}\n\n![](preview.svg){{alt="Ten parabolas, a digit each: the adder of two units"}}'
         picture = Image.open(io.BytesIO(compiled(preview, folder, "preview.typ", pagetitle=title, format="png", ppi=72,
@@ -92,10 +93,10 @@ def write_files(files, out):
     return [out / file for file in files]
 
 
-def page(text, chapters, here, folder, title, description):
-    """The first page, or that of the chapter `here`, as HTML; that of a chapter without a number is alone."""
+def page(text, chapters, here, folder, title, description, home=""):
+    """The first page, whose title is `home`, or that of the chapter `here`, as HTML; one without a number is alone."""
     links = [{"stem": c.stem, "title": c.title, "number": str(c.number)} for c in chapters]
-    variables = {"pagetitle": title, "description": description}
+    variables = {"pagetitle": title, "description": description, "home": home}
     if not here:
         variables["first"] = True
     elif here.number:
@@ -134,13 +135,14 @@ def plain(text):
     return " ".join(pypandoc.convert_text(text, "plain", MARKDOWN, extra_args=["--wrap=none"]).split())
 
 
-def fitted(text, stem, folder):
-    """A chapter's Markdown, its figures in the PDF as wide as they can be in the fewest pages that it can take."""
-    source = folder / f"{stem}.typ"
-    source.write_text(pandoc(text, "typst", folder, "report.typ", alone=stem), "utf-8")
-    pages = {width: int(typst.query(source, "<pages>", field="value", one=True, root="/", ignore_system_fonts=True,
-                                    sys_inputs={"width": str(width)})) for width in WIDTHS}
-    width = max(WIDTHS, key=lambda width: (-pages[width], width))
+def fitted(text, folder):
+    """The report's Markdown, all its figures in the PDF of one width: the widest that leaves it within PAGES."""
+    source = folder / "fitted.typ"
+    source.write_text(pandoc(text, "typst", folder, "report.typ"), "utf-8")
+    for width in WIDTHS:
+        if int(typst.query(source, "<pages>", field="value", one=True, root="/", ignore_system_fonts=True,
+                           sys_inputs={"width": str(width)})) <= PAGES:
+            break
     return f"{fence(f'#set image(width: {width}%)', '{=typst}')}\n\n{text}"
 
 

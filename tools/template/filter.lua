@@ -20,6 +20,9 @@ function Link(link)
     if alone and stem ~= alone then
       return link.content
     end
+    if not page and link.classes:includes("where") then -- on paper a place has a section and a page
+      return pandoc.RawInline("typst", "#where(<" .. fragment:sub(2) .. ">)")
+    end
     link.target = page and stem .. ".html" .. fragment or "#" .. stem
     return link
   end
@@ -103,6 +106,23 @@ function Table(tab)
   return tab
 end
 
+-- The mark of an undecided seed is a dot as large as the others, in grey.
+local function undecided(str)
+  local before, marks, after = str.text:match("^([●○]*)(·+)([.,]?)$")
+  if marks then
+    local dots = ("●"):rep(utf8.len(marks))
+    return { pandoc.Str(before), page and pandoc.Span(dots, { class = "open" })
+             or pandoc.RawInline("typst", "#text(fill: luma(65%))[" .. dots .. "]"), pandoc.Str(after) }
+  end
+end
+
+-- Dots of a table stand closer on paper.
+function Span(span)
+  if not page and span.classes:includes("dots") then
+    return { pandoc.RawInline("typst", "#dots["), span, pandoc.RawInline("typst", "]") }
+  end
+end
+
 -- Code is folded away on a page and left out of the PDF, but for what is shown on purpose.
 function Div(div)
   local only = div.attributes.only
@@ -122,7 +142,10 @@ function Div(div)
     div.attributes.widths = nil
     return div
   end
-  local styled = { headline = true, lead = true }
+  if div.classes:includes("verdict") or div.classes:includes("verdicts") then
+    div = div:walk({ Str = undecided })
+  end
+  local styled = { shown = true, verdict = true }
   if not page and styled[div.classes[1]] then -- functions of report.typ
     return { raw("#" .. div.classes[1] .. "["), div, raw("]") }
   end
