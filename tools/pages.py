@@ -19,13 +19,13 @@ import typst
 from PIL import Image
 
 from addlab.files import write_whole
-from tools.chapter import MARKDOWN, Chapter, fence
+from tools.chapter import MARKDOWN, Chapter
 from tools.figures import Sheet
 
 ROOT = Path(__file__).resolve().parents[1]
 TEMPLATE = ROOT / "tools" / "template"
-WIDTHS = 90, 85, 80, 75, 70, 65, 60  # of a figure in the PDF, in per cent of the text's
-PAGES = 25  # of the PDF, if a width of the figures makes it so
+WIDTHS = 85, 80, 75, 70, 65, 60  # of a figure in the PDF, in per cent of the text's
+PAGES = 25  # of the PDF, if a width of its figures makes it so
 
 
 def pandoc(text, form, folder, template, alone="", **metadata):
@@ -59,11 +59,11 @@ def build(notebooks, out):
             files[f"{chapter.stem}.html"] = page(chapter.text, chapters, chapter, folder, plain(chapter.title),
                                                  plain(chapter.opening), title)
         text = "\n\n".join([first, *(chapter.text for chapter in chapters)])
-        files["addrnn.pdf"] = pdf(fitted(text, folder), folder, title, ignore_system_fonts=True)
+        files["addrnn.pdf"] = pdf(text, folder, title, ignore_system_fonts=True)
         (folder / "preview.svg").write_text(pictures.preview(), "utf-8")
         preview = f'{headline}\n\n![](preview.svg){{alt="Ten parabolas, a digit each: the adder of two units"}}'
-        picture = Image.open(io.BytesIO(compiled(preview, folder, "preview.typ", pagetitle=title, format="png", ppi=72,
-                                                 ignore_system_fonts=True)))
+        typed = source(preview, folder, "preview.typ", pagetitle=title)
+        picture = Image.open(io.BytesIO(typst.compile(typed, root="/", format="png", ppi=72, ignore_system_fonts=True)))
         small = io.BytesIO()  # few colours: a third of the bytes
         picture.convert("RGB").quantize(64).save(small, "PNG", optimize=True)
         files["preview.png"] = small.getvalue()
@@ -135,28 +135,25 @@ def plain(text):
     return " ".join(pypandoc.convert_text(text, "plain", MARKDOWN, extra_args=["--wrap=none"]).split())
 
 
-def fitted(text, folder):
-    """The report's Markdown, all its figures in the PDF of one width: the widest that leaves it within PAGES."""
-    source = folder / "fitted.typ"
-    source.write_text(pandoc(text, "typst", folder, "report.typ"), "utf-8")
-    for width in WIDTHS:
-        if int(typst.query(source, "<pages>", field="value", one=True, root="/", ignore_system_fonts=True,
-                           sys_inputs={"width": str(width)})) <= PAGES:
-            break
-    return f"{fence(f'#set image(width: {width}%)', '{=typst}')}\n\n{text}"
-
-
-def compiled(text, folder, template, alone="", pagetitle="", **options):
-    """Markdown compiled by Typst."""
-    source = folder / template
-    source.write_text(pandoc(text, "typst", folder, template, alone=alone, pagetitle=pagetitle), "utf-8")
-    return typst.compile(source, root="/", **options)
+def source(text, folder, template, alone="", pagetitle=""):
+    """Markdown as a file of Typst."""
+    path = folder / template
+    path.write_text(pandoc(text, "typst", folder, template, alone=alone, pagetitle=pagetitle), "utf-8")
+    return path
 
 
 def pdf(text, folder, title, alone="", ignore_system_fonts=False):
-    """Markdown as a PDF by PDF/UA-1, the many small objects of its tags compressed: a third of its bytes."""
-    data = compiled(text, folder, "report.typ", alone=alone, pagetitle=title, format="pdf", pdf_standards="ua-1",
-                    ignore_system_fonts=ignore_system_fonts)
+    """Markdown as a PDF by PDF/UA-1, the many small objects of its tags compressed: a third of its bytes.
+
+    All its figures have one width: the first of WIDTHS that leaves it within PAGES, or the last.
+    """
+    typed = source(text, folder, "report.typ", alone, title)
+    for width in WIDTHS:
+        data = typst.compile(typed, root="/", format="pdf", pdf_standards="ua-1", sys_inputs={"width": str(width)},
+                             ignore_system_fonts=ignore_system_fonts)
+        with pikepdf.open(io.BytesIO(data)) as document:
+            if len(document.pages) <= PAGES:
+                break
     small = io.BytesIO()
     pikepdf.settings.set_flate_compression_level(9)
     with pikepdf.open(io.BytesIO(data)) as document:

@@ -108,18 +108,11 @@ end
 
 -- The mark of an undecided seed is a dot as large as the others, in grey.
 local function undecided(str)
-  local before, marks, after = str.text:match("^([●○]*)(·+)([.,]?)$")
-  if marks then
-    local dots = ("●"):rep(utf8.len(marks))
-    return { pandoc.Str(before), page and pandoc.Span(dots, { class = "open" })
-             or pandoc.RawInline("typst", "#text(fill: luma(65%))[" .. dots .. "]"), pandoc.Str(after) }
-  end
-end
-
--- Dots of a table stand closer on paper.
-function Span(span)
-  if not page and span.classes:includes("dots") then
-    return { pandoc.RawInline("typst", "#dots["), span, pandoc.RawInline("typst", "]") }
+  local others, count = str.text:gsub("·", ""), select(2, str.text:gsub("·", "●"))
+  if count > 0 and not others:gsub("●", ""):gsub("○", ""):match("%S") then
+    local dots = ("●"):rep(count)
+    return { pandoc.Str(others), page and pandoc.Span(dots, { class = "open" })
+             or pandoc.RawInline("typst", "#text(fill: luma(60%))[" .. dots .. "]") }
   end
 end
 
@@ -128,6 +121,9 @@ function Div(div)
   local only = div.attributes.only
   if only and (only == "page") ~= page then
     return {}
+  end
+  if div.classes:includes("verdict") or div.classes:includes("verdicts") then
+    div = div:walk({ Str = undecided })
   end
   if div.attributes.widths then -- of a table's columns, in percent
     local widths = div.attributes.widths
@@ -141,9 +137,6 @@ function Div(div)
     end })
     div.attributes.widths = nil
     return div
-  end
-  if div.classes:includes("verdict") or div.classes:includes("verdicts") then
-    div = div:walk({ Str = undecided })
   end
   local styled = { shown = true, verdict = true }
   if not page and styled[div.classes[1]] then -- functions of report.typ
@@ -164,7 +157,20 @@ function Math(formula)
   end
 end
 
+-- On paper a line or two that lead to a figure or a table stand with it.
+local function led(blocks)
+  local found = pandoc.List()
+  for i, block in ipairs(blocks) do
+    local after = blocks[i + 1]
+    local leads = block.t == "Para" and after and (after.t == "Figure" or after.t == "Table")
+                  and utf8.len(pandoc.utils.stringify(block)) < 250
+    found:extend(leads and { raw("#lead["), block, raw("]") } or { block })
+  end
+  return found
+end
+
 function Pandoc(doc)
+  doc.blocks = page and doc.blocks or led(doc.blocks)
   doc.meta.sections = sections
   doc.meta.title = title or doc.meta.title
   return doc
