@@ -13,19 +13,18 @@ import tempfile
 from html import unescape
 from pathlib import Path
 
-import numpy as np
 import pikepdf
 import pypandoc
 import typst
 from PIL import Image
 
 from addlab.files import write_whole
-from tools.chapter import MARKDOWN, Chapter, fence
+from tools.chapter import MARKDOWN, Chapter
 from tools.figures import Sheet
 
 ROOT = Path(__file__).resolve().parents[1]
 TEMPLATE = ROOT / "tools" / "template"
-WIDTHS = 80, 70, 60  # of a figure in the PDF, in per cent of the text's
+PAGES, WIDTHS = 25, (80, 76, 72, 69, 66, 63, 60)  # of the PDF at most; of its figures in per cent of the text's
 
 
 def pandoc(text, form, folder, template, alone="", **metadata):
@@ -58,8 +57,8 @@ def build(notebooks, out):
         for chapter in chapters:
             files[f"{chapter.stem}.html"] = page(chapter.text, chapters, chapter, folder, plain(chapter.title),
                                                  plain(chapter.opening), title)
-        parts = [first, *(chapter.text for chapter in chapters)]
-        files["addrnn.pdf"] = pdf(parts, folder, title, ignore_system_fonts=True)
+        text = "\n\n".join([first, *(chapter.text for chapter in chapters)])
+        files["addrnn.pdf"] = pdf(text, folder, title, ignore_system_fonts=True)
         (folder / "preview.svg").write_text(pictures.preview(), "utf-8")
         preview = f'{headline}\n\n![](preview.svg){{alt="Ten parabolas, a digit each: the adder of two units"}}'
         typed = source(preview, folder, "preview.typ", pagetitle=title)
@@ -82,7 +81,7 @@ def build_alone(notebook, out, beside=None):
         title = plain(chapter.title)
         html = page(chapter.text, [chapter], chapter, folder, title, plain(chapter.opening))
         return write_files({f"{chapter.stem}.html": html,
-                            f"{chapter.stem}.pdf": pdf([chapter.text], folder, title, alone=chapter.stem)}, out)
+                            f"{chapter.stem}.pdf": pdf(chapter.text, folder, title, alone=chapter.stem)}, out)
 
 
 def write_files(files, out):
@@ -142,32 +141,21 @@ def source(text, folder, template, alone="", pagetitle=""):
     return path
 
 
-def pdf(parts, folder, title, alone="", ignore_system_fonts=False):
-    """Parts of Markdown, a chapter each, as a PDF by PDF/UA-1, its many small objects compressed: a third of its bytes.
+def pdf(text, folder, title, alone="", ignore_system_fonts=False):
+    """Markdown as a PDF by PDF/UA-1, the many small objects of its tags compressed: a third of its bytes.
 
-    The figures of a part are as wide, of WIDTHS, as they can be in the fewest pages that it can take.
+    All its figures have one width: the widest of WIDTHS that leaves it within PAGES, or the last.
     """
-    sized = [f"{fence(f'#set image(width: figures({number}))', '{=typst}')}\n\n{part}"
-             for number, part in enumerate(parts)]
-    typed = source("\n\n".join(sized), folder, "report.typ", alone, title)
-
-    def compiled(widths):
-        return typst.compile(typed, root="/", format="pdf", pdf_standards="ua-1",
-                             ignore_system_fonts=ignore_system_fonts,
-                             sys_inputs={"widths": " ".join(map(str, widths))})
-
-    pages = {width: lengths(compiled([width] * len(parts))) for width in WIDTHS}
-    data = compiled([max(WIDTHS, key=lambda width: (-pages[width][number], width)) for number in range(len(parts))])
+    typed = source(text, folder, "report.typ", alone, title)
+    for width in WIDTHS:
+        data = typst.compile(typed, root="/", format="pdf", pdf_standards="ua-1", sys_inputs={"width": str(width)},
+                             ignore_system_fonts=ignore_system_fonts)
+        with pikepdf.open(io.BytesIO(data)) as document:
+            if len(document.pages) <= PAGES:
+                break
     small = io.BytesIO()
     pikepdf.settings.set_flate_compression_level(9)
     with pikepdf.open(io.BytesIO(data)) as document:
         document.save(small, object_stream_mode=pikepdf.ObjectStreamMode.generate, recompress_flate=True,
                       deterministic_id=True)
     return small.getvalue()
-
-
-def lengths(data):
-    """How many pages each chapter of a PDF takes."""
-    with pikepdf.open(io.BytesIO(data)) as document, document.open_outline() as outline:
-        starts = [pikepdf.Page(item.destination[0]).index for item in outline.root]
-        return np.diff([*starts, len(document.pages)]).tolist()
