@@ -89,10 +89,12 @@ def test_a_pair_has_the_ratio_of_its_seeds_and_an_interval_from_six_on():
                 for seed, batch in enumerate(rises)]
 
     def ratio(quick, slow):
-        groups, accuracy = {"quick": group(*quick), "slow": group(*slow)}, Measure("accuracy", 0.99)
-        row, = claims.pairs(groups, [("quick", "slow")], accuracy)
-        assert row[0] == "quick before slow" and ": **" in row[1]
-        return row[-1]
+        groups, by = {"quick": group(*quick), "slow": group(*slow)}, [Measure("accuracy", 0.99), Measure("missed")]
+        (a, b, says), = claims.pairs(groups, [("quick", "slow")], by)
+        assert (a, b) == ("quick", "slow") and list(says) == by
+        found, ratio = says[by[0]]
+        assert found == {seed: x < y or None for seed, (x, y) in enumerate(zip(quick, slow, strict=True))}
+        return claims.interval(*ratio)
 
     # The running mean adds ten batches.
     assert ratio([90] * 6, [190, 190, 190, 190, 190, 240]) == "0.50 (0.40 to 0.50)"

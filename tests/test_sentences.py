@@ -122,7 +122,7 @@ NEUTRAL_HEADINGS = {
     "## The loss is how surprised the network is", "## A weight gets a gradient from every column",
     "## Training is one small step, again and again", "## Is a test sum new?",
     "## From the left, every carry is a coin toss", "## Ten thousand sums right, and then this one",
-    "## Three times the digits, and the loss falls sooner", "## What it means", "## Pair by pair", "## What was run"}
+    "## Three times the digits, and the loss falls sooner", "## What it means"}
 
 
 def baseline_headings(times):

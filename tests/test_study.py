@@ -1,6 +1,7 @@
 """The start state, finished models taken apart, and what carries do, on models whose behaviour is known."""
 
 import json
+import math
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import torch
 
 import addrnn
 from addlab import engine
-from addlab.study import carries, dissect, start, views
+from addlab.study import carries, dissect, plots, start, verdicts, views
 from addlab.study.studies import recall
 from addrnn import Adder, Config, Run, carry_add, sample
 from tests.test_carries import handmade
@@ -113,18 +114,56 @@ def test_shares_are_spanned_by_whole_per_cent():
 
 # Pictures
 
+ENTRIES = {
+    "C2": {"by": "", "verdict": "holds", "measures": {"50% of the fall": ["holds", 6, 0, 0], "loss below 1": []}},
+    "C3": {"by": "loss below 0.1", "verdict": "holds", "measures": {
+        "loss below 0.1": ["holds", 6, 0, 0], "loss below 1": ["not settled", 3, 0, 3], "loss below 0.7": []}},
+    "C4": {"by": "99 % of sums right", "verdict": "fails", "measures": {
+        "99 % of sums right": ["fails", 0, 6, 0], "100 % of sums right in the test, for good": ["mixed", 3, 3, 0],
+        "batches missed in all": ["mostly fails", 1, 9, 0], "loss below 0.1": ["holds", 6, 0, 0]}}}
+
+
 def test_verdicts_by_measure_have_a_sign_each_and_a_frame_where_the_report_judges():
-    entries = {"C3": {"by": "loss below 0.1", "measures": {
-        "loss below 0.1": ["holds", 6, 0, 0], "100 % of sums right in the test, for good": ["fails", 0, 6, 0]}},
-        "C2": {"by": "", "measures": {}}, "C8": {"by": "own", "measures": {
-            "own": ["mixed", 3, 3, 0], "loss below 0.1": ["mostly holds", 9, 1, 0]}}}
-    ax, = views.verdict_figure(entries, "A title").axes
-    assert [label.get_text() for label in ax.get_xticklabels()] == 2 * ["C3", "C8"]  # above and below; C2 has one way
-    assert [label.get_text() for label in ax.get_yticklabels()] == ["loss below 0.1", "100 % test, for good", "own"]
-    signs = {tuple(map(round, text.get_position())): text.get_text() for text in ax.texts}
-    assert signs == {(0, 0): "++", (0, 1): "− −", (1, 0): "+", (1, 2): "±"}
-    framed = {(round(box.get_x() + 0.46), round(box.get_y() + 0.44)) for box in ax.patches if box.get_linewidth() > 2}
-    assert framed == {(0, 0), (1, 2)}
+    asked = verdicts.by_usual(ENTRIES)
+    assert {claim: len(entry["measures"]) for claim, entry in asked.items()} == {"C3": 2, "C4": 4}  # C2 has its own
+    fig = verdicts.verdict_figure(asked, "A title")
+    loss, sums, test = fig.axes
+    assert not test.get_yticklabels()  # its neighbour has them, until a phone stacks the panels
+    plots.stack(fig)
+    assert [[label.get_text().split(":")[0] for label in ax.get_yticklabels()] for ax in (loss, sums, test)] == [
+        ["C3"], ["C4"], ["C4"]]  # a claim that a ruler asks but once is not in its panel
+    texts = [(ax, text) for ax in (loss, sums, test) for text in ax.texts]
+    columns = {(ax, text.xy[0]): text.get_text() for ax, text in texts
+               if hasattr(text, "xy") and text.get_ha() == "center"}
+    signs = {(columns.get((ax, text.get_position()[0])), text.get_text()) for ax, text in texts
+             if not hasattr(text, "xy")}
+    assert signs == {("1", "?"), ("0.1", "++"), ("99", "−−"), (None, "−"), ("100", "±")}
+    framed = [columns[ax, round(box.get_x() + 0.45, 6)] for ax in (loss, sums, test) for box in ax.patches
+              if box.get_linewidth() > 2]
+    assert framed == ["0.1", "99"]
+
+
+def test_each_claim_stands_with_its_words_its_verdict_and_its_chapter():
+    places = {"C2": "01_b.html#C2", "C3": "02_d.html#C3", "C4": "02_d.html#C4"}
+    rows = verdicts.claims_table(ENTRIES, places).data.splitlines()[2:]
+    assert rows[1] == ("| C3 | The longer the numbers, the fewer batches the loss needs to fall | **holds** | "
+                       "[2](02_d.ipynb#C3) |")
+    assert [row.split(" | ")[0] for row in rows] == ["| C2", "| C3", "| C4"] and "**fails**" in rows[2]
+
+
+def test_a_pair_has_its_ratio_with_an_interval_and_its_verdict_by_each_measure():
+    loss, sums = verdicts.TOLD
+    yes, no = dict.fromkeys(range(6), True), dict.fromkeys(range(6), False)
+    compared = {"layers": [(2, 1, {loss: (yes, (0.5, 0.4, 0.6)), sums: (no, (math.nan, 1.2, math.inf))})],
+                "cells": [(2, 1, {loss: (yes, (2.0, math.nan, math.nan)), sums: (no, (math.nan,) * 3)})]}
+    names = {about: {1: "one", 2: "two"} for about in compared}
+    ax, = verdicts.forest_figure(compared, names, "A title").axes
+    drawn = [line.get_xdata().tolist() for line in ax.lines[1:] if len(line.get_xdata())]
+    assert drawn == [[0.4, 0.6], [0.5], [1.2, ax.get_xlim()[1]], [2.0]]
+    assert [label.get_text() for label in ax.get_yticklabels()] == 2 * ["two / one"]
+    assert [text.get_text() for text in ax.texts if ":" in text.get_text()] == 2 * ["6 of 6: holds", "0 of 6: fails"]
+    assert verdicts.in_words(compared, names).startswith(
+        "layers: two before one by loss below 0.1 in 6 of 6 seeds, holds, ratio 0.50 (0.40 to 0.60); layers: ")
 
 
 def test_batches_stand_at_the_number_of_parameters(home):

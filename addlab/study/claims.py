@@ -185,17 +185,19 @@ def table(head, rows):
     return Markdown("\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines))
 
 
-def pairs(groups, pairs, main, names=None):
-    """For each pair of settings: which, in how many seeds the one gets there before the other, the ratio of batches.
+def pairs(groups, pairs, by):
+    """What each measure says of each pair of settings: [(a, b, {measure: (found, ratio)})].
 
-    The ratio of batches is that of the same seeds: its median, and the 95 % interval of that, which takes six seeds.
+    found: {seed: whether a gets there before b}. ratio: the batches of a over those of b in the same seeds, their
+    median and its 95 % interval, as `measures.ratio` gives them. `by` lists the measures.
     """
     rows = []
     for a, b in pairs:
-        found = orders(groups, [a, b], [main])[main]
-        times = measures.times({a: groups[a], b: groups[b]}, main)
-        rows.append([" before ".join(str(names[x] if names else x) for x in (a, b)),
-                     f"{share(found)}: **{judge(found)}**", interval(*measures.ratio(times[a], times[b]))])
+        found, says = orders(groups, [a, b], by), {}
+        for measure in by:
+            times = measures.times({a: groups[a], b: groups[b]}, measure)
+            says[measure] = found[measure], measures.ratio(times[a], times[b])
+        rows.append((a, b, says))
     return rows
 
 

@@ -7,7 +7,6 @@ import math
 
 import numpy as np
 from IPython.display import Markdown
-from matplotlib.patches import Rectangle
 
 import addrnn
 from addlab import files
@@ -209,43 +208,3 @@ def lead_figure(tested):
 def median_shares(tested):
     """(median as trained, median with 0 + 0 in front) of {config: start.tested(run)}."""
     return [float(np.median([list(shares.values())[i] for shares in tested.values()])) for i in (0, 1)]
-
-
-# Verdicts
-
-SIGNS = {"holds": ("++", "#1c4587"), "mostly holds": ("+", "#8fb0dd"), "mixed": ("±", "#f3ead2"),
-         "not settled": ("?", "#ffffff"), "mostly fails": ("−", "#eda58f"), "fails": ("− −", "#b3261e")}
-
-
-def brief(measure):
-    """The name of a measure, no wider than a phone leaves room for."""
-    name = measure.replace(" of sums right in the test, for good", " test, for good")
-    return name.replace(" of sums right in the test", " in the test").replace(" missed in all", " missed")
-
-
-def verdict_figure(entries, title):
-    """The verdict on each claim (a column) by each measure (a row), that of the report framed.
-
-    entries: `claims.entries_so_far()`; claims that are asked by one measure alone are left out.
-    """
-    asked = {claim: entry for claim, entry in entries.items() if len(entry["measures"]) > 1}
-    usual = map(str, [*measures.LOSSES, *measures.ACCURACIES, *measures.ORIGINAL, measures.MISSED])
-    rows = list(dict.fromkeys([*usual, *(name for entry in asked.values() for name in entry["measures"])]))
-    rows = [name for name in rows if any(name in entry["measures"] for entry in asked.values())]
-    fig, ax = plots.figure(title, height=1.3 + 0.2 * len(rows))
-    for x, entry in enumerate(asked.values()):
-        for name, (word, *_) in entry["measures"].items():
-            sign, paint = SIGNS[word]
-            y, main = rows.index(name), name == entry["by"]
-            ax.add_patch(Rectangle((x - 0.46, y - 0.44), 0.92, 0.88, facecolor=paint, zorder=2 + main,
-                                   edgecolor=plots.INK if main else plots.FAINT, linewidth=2.4 if main else 0.5))
-            ax.text(x, y, sign, ha="center", va="center", fontsize=8, fontweight="bold", zorder=4,
-                    color="white" if word in ("holds", "fails") else plots.INK)
-    ax.set_xticks(range(len(asked)), list(asked), fontsize=8)
-    ax.set_yticks(range(len(rows)), [brief(name) for name in rows], fontsize=9)
-    ax.set(xlim=(-0.6, len(asked) - 0.4), ylim=(len(rows) - 0.4, -0.6))
-    ax.tick_params(length=0, labeltop=True, labelbottom=True)
-    ax.grid(visible=False)
-    for side in ax.spines.values():
-        side.set_visible(False)
-    return fig
