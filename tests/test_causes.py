@@ -2,9 +2,11 @@
 
 import itertools
 
+import nbformat
 import numpy as np
 import pytest
 import torch
+from conftest import ROOT
 from matplotlib.text import Text
 
 import addrnn
@@ -52,6 +54,16 @@ def test_the_first_column_gets_the_share_of_the_loss_that_it_has_in_other_number
         assert torch.allclose(p.grad, gradient, atol=1e-6)
 
 
+@pytest.mark.parametrize("share", [1, 4, 50])
+def test_the_formula_that_the_report_shows_is_the_one_that_is_trained(share):
+    """The cell of chapter 2 against the weight beside the whole loss."""
+    cells = nbformat.read(ROOT / "notebooks" / "02_digit_length.ipynb", as_version=4).cells
+    names = {"np": np}
+    exec(next(cell.source for cell in cells if "def weighted" in cell.source), names)
+    losses, extra = np.random.default_rng(0).random(5), first_digit.extra(share, 4)
+    assert names["weighted"](losses, 1 / (share + 1)) == pytest.approx((1 - extra) * losses.mean() + extra * losses[0])
+
+
 def test_with_its_own_share_and_data_it_is_the_recorded_run():
     found, run = first_digit.train(TINY, TINY.digit_len, TINY.seed), addrnn.train(TINY)
     assert [right / 20 for right in found["sums"]] == run.batch_accuracy
@@ -84,28 +96,11 @@ def test_variance_is_told_apart():
     assert first_digit.parts_of_variance(both) == pytest.approx((0.8, 0.2))
 
 
-def test_ranks_of_seeds_at_two_lengths(monkeypatch):
-    times = {10: {0: 1, 1: 2, 2: 3, 3: 4, 9: 0}, 100: {0: 10, 1: 30, 2: 20, 3: np.inf}}
-    monkeypatch.setattr(first_digit, "needed", lambda length, share: times[length])
-    assert first_digit.correlation(10, 100) == (pytest.approx(0.8), 4)
-
-
 def test_lengths_and_shares_are_compared_on_the_seeds_that_all_have(monkeypatch):
     times = {(10, 10): {0: 1, 1: 2, 2: 3, 3: 4}, (10, 100): {1: 5, 2: 6, 3: 7}, (100, 10): {1: 8}}
     monkeypatch.setattr(first_digit, "needed", lambda length, share: times.get((length, share), {}))
     found = first_digit.dose((10, 100), (10, 100), least=3)
     assert found == {(10, 10): {1: 2, 2: 3, 3: 4}, (10, 100): {1: 5, 2: 6, 3: 7}}
-
-
-def test_a_share_that_does_all_of_it_explains_all_and_one_that_does_nothing_none(monkeypatch):
-    own, other = {0: 100, 1: 200, 2: 100}, {0: 400, 1: 300, 2: 200}
-    found = {(10, 10): own, (100, 100): other, (10, 100): other, (100, 10): other}
-    monkeypatch.setattr(first_digit, "needed", lambda length, share: found.get((length, share), {}))
-    assert first_digit.explained(10, 100) == pytest.approx([1, 1, 1])
-    assert first_digit.explained(100, 10) == [0, 0, 0]
-    found[10, 100] = {0: 200, 1: 300, 2: 400, 3: 500}  # half of the way in log batches, all of it, twice
-    assert first_digit.explained(10, 100) == pytest.approx([0.5, 1, 2])
-    assert first_digit.explained(10, 7) == []
 
 
 def test_models_that_err_are_told_by_their_cell(monkeypatch):
@@ -193,11 +188,11 @@ def test_a_latch_of_the_carry_is_seen_as_such():
 @pytest.mark.parametrize(("draw", "words"), [
     (lambda: first_digit.dose_figure(first_digit.dose()), ["100 digits", "1000 digits"]),
     (first_digit.leads_figure, ["sums to 9"]),
-    (fading.fading_figure, ["1 layer", "base 2", "base 10"]),
-    (lambda: fading.twins_figure({"plain": fading.of_groups()["plain"]}), ["plain", "share still right"]),
-    (noise.noise_figure, ["noise 1.5", "by every state", "2 layers, noise 2"]),
+    (fading.batches_figure, ["1 layer", "3 layers", "longest"]),
+    (lambda: fading.twins_figure({"plain": fading.of_groups()["plain"]}), ["plain", "share of chains still right"]),
+    (noise.noise_figure, ["noise 1.5", "rounded", "2 layers, noise 2"]),
     (lambda: order.order_figure(order.found()), ["most first", "coin toss"]),
-    (lambda: state.state_figure(results("state")["map, seed 0"]), ["layer 3, by carry", "layer 3, by digit"])])
+    (lambda: state.state_figure(results("state")["map, seed 0"]), ["layer 1", "layer 3"])])
 def test_the_shipped_studies_are_drawn_the_same_bytes_twice(draw, words):
     fig, again = draw(), draw()
     texts = " ".join(text.get_text() for text in fig.findobj(Text))

@@ -237,12 +237,3 @@ def test_the_interval_of_a_ratio_covers_the_true_one_as_often_as_it_says():
         _, low, high = measures.ratio(a, b)
         hits += low <= 0.8 <= high
     assert hits >= 186
-
-
-def test_explained_variance_tells_settings_from_luck():
-    luck = np.random.default_rng(0).normal(size=(3, 4, 50))
-    shares = [measures.explained([dict(enumerate(np.exp(row + k * shift))) for k, row in enumerate(part)])
-              for part, shift in zip(luck, (0, 1, 20), strict=True)]
-    assert shares[0] < 0.05 < 0.4 < shares[1] < 0.7 < 0.99 < shares[2]
-    assert math.isnan(measures.explained([{0: 1.0}, {0: 2.0}]))  # one seed a setting says nothing
-    assert math.isnan(measures.explained([{0: 1.0, 1: 3.0}, {0: 2.0, 1: math.inf}]))

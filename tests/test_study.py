@@ -66,11 +66,6 @@ def test_shares_of_the_first_column_are_told_from_others():
     assert start.first_column(wrong) == (0.6, 0.8, 0.6)
 
 
-def test_the_chain_before_a_column_is_counted():
-    num1, num2 = np.array([[5, 4, 9, 3, 0]]), np.array([[5, 5, 0, 3, 0]])
-    assert start.chain_before(num1, num2).tolist() == [[0, 0, 1, 2, 0]]
-
-
 def test_a_run_that_is_planned_for_two_reasons_counts_once():
     assert len(set(start.plan())) == len(start.plan())
 
@@ -169,7 +164,10 @@ def test_a_pair_has_its_ratio_with_an_interval_and_its_verdict_by_each_measure()
 def test_batches_stand_at_the_number_of_parameters(home):
     sizes = {"RNN": {64: (100, {0: 5, 1: 7, 2: 30}), 9: (20, {0: 40}), 5: (10, {})}, "GRU": {}}
     shown = views.size_figure(sizes, "04_x")
-    assert shown.alt.startswith("Batches from the fewest to the most parameters: RNN 40 to 7. ")
+    assert shown.alt.startswith("Batches by the number of parameters. ")  # one cell is not first
+    for batches, title in ((41, "The RNN is first at every size. "), (40, "Batches by the number of parameters. ")):
+        sizes["GRU"] = {3: (50, {0: batches})}
+        assert views.size_figure(sizes, "04_x").alt.startswith(title)
     assert (home / "figures" / "04_x.svg").exists()
 
 

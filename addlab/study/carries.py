@@ -10,7 +10,7 @@ import numpy as np
 
 from addlab import engine
 from addlab.certify.search import first_wrong, pairs_of, recall, search
-from addlab.inputs import to_text
+from addlab.inputs import to_columns, to_text
 from addlab.study import plots
 from addlab.study.experiments import CHAINS, configs, recorded
 from addrnn import carry_add
@@ -29,6 +29,12 @@ def groups(seeds, read=recorded, **changes):
     """{name: [Run]} of GROUPS, as far as there are records; `changes` are settings that all of them share."""
     found = {name: read(configs(seeds, **settings | changes)) for name, settings in GROUPS.items()}
     return {name: runs for name, runs in found.items() if runs}
+
+
+def label(name):
+    """What a figure calls one of GROUPS: its layers first."""
+    layers = plots.name("layers", GROUPS[name]["layers"])
+    return ", ".join([layers, *(word for word in name.split(", ") if word != layers)])
 
 
 # Which sums go wrong
@@ -57,20 +63,35 @@ def digits_of(pair):
     return max(map(len, pair)) if pair else math.inf
 
 
+def error_of(model, pair):
+    """How a sum goes wrong in its first wrong digit.
+
+    "invented": as if a carry came, and none does; "lost": as if none came, and one does; "other": by more than a carry.
+    """
+    num1, num2 = to_columns([pair])
+    column = first_wrong(model, num1, num2)[0]
+    both, right, said = (int(digits[0, column]) for digits in (
+        num1 + num2, carry_add(num1, num2), model.predict(num1, num2)))
+    carry = (right - both) % 10
+    if (said - both) % 10 != 1 - carry:
+        return "other"
+    return "lost" if carry else "invented"
+
+
 def shortest_figure(lengths, most=11):
     """How many networks by the digits of their shortest wrong sum; lengths: {group: [digits, inf if none is found]}."""
-    fig, ax = plots.figure("Short sums fail in every network of three layers", height=3.2)
+    fig, ax = plots.figure("Short sums fail in every network of three layers", height=3.0)
     plots.axis(ax, "", "digits of the shortest sum found that is wrong", xlim=(3.4, most + 2.1),
                ylim=(len(lengths) - 0.5, -0.5))
     for y, (name, values) in enumerate(lengths.items()):
-        paint = plots.colour("layers", 1 if "1 layer" in name else 3)
+        paint = plots.colour("layers", GROUPS[name]["layers"])
         for digits in sorted(set(values)):
             x, found = min(digits, most + 1.5), math.isfinite(digits)
             ax.plot(x, y, "o", color=paint, markersize=14, markerfacecolor=paint if found else "white")
             ax.annotate(str(values.count(digits)), (x, y), ha="center", va="center_baseline", fontsize=9,
                         fontweight="bold", color="white" if found else paint)
     ax.set_xticks([*range(4, most + 1), most + 1.5], [*map(str, range(4, most + 1)), "none"])
-    ax.set_yticks(range(len(lengths)), list(lengths))
+    ax.set_yticks(range(len(lengths)), list(map(label, lengths)))
     ax.grid(visible=False, axis="y")
     return fig
 

@@ -171,8 +171,8 @@ def keeps(found):
 
 
 def merged(found):
-    """Whether the states of twins come together: their distance ends below a thousandth."""
-    return found["distance"][-1] < 1e-3
+    """Whether the states of twins become equal: what is left of their distance is float32's rounding."""
+    return found["distance"][-1] < 1e-6
 
 
 def of_groups():
@@ -188,17 +188,18 @@ def of_groups():
 
 def twins_figure(named):
     """Distance of twins' states, and chains still right, by columns; named: {name: {seed: `survival`}}."""
-    fig, (left, right) = plots.figure("After a few dozen nines, the plain network has forgotten the carry", columns=2)
-    paints = dict(zip(named, map(plots.RAMP, (0.05, 0.75, 0.45)), strict=False))
+    fig, (left, right) = plots.figure("Plain networks: after a few dozen nines, carry and no carry are one state",
+                                      columns=2, height=3.3)
+    paints = dict.fromkeys(named, plots.colour("layers", 3))
+    styles = dict(zip(named, ("-", "--"), strict=False))
     along = np.append(2 ** np.arange(int(np.log2(COLUMNS))), COLUMNS)
-    for ax, title, label in ((left, "two sums, one with a carry", "distance of their states"),
-                             (right, "chains", "share still right")):
-        plots.axis(ax, title, "columns that sum to 9", label, log="x", xlim=(1, COLUMNS), ylim=(-0.03, 1.05))
+    for ax, title in ((left, "distance of the twins' states"), (right, "share of chains still right")):
+        plots.axis(ax, title, "nines: columns that sum to 9", log="x", xlim=(1, COLUMNS), ylim=(-0.03, 1.05))
         plots.decades(ax, [1, 10, 100, 1000])
     plots.curves(left, {name: [(along, found["distance"]) for found in seeds.values()]
-                        for name, seeds in named.items()}, paints, dict.fromkeys(named, ""))
+                        for name, seeds in named.items()}, paints, dict.fromkeys(named, ""), styles)
     plots.curves(right, {name: [(along, still_right(found, along)) for found in seeds.values()]
-                         for name, seeds in named.items()}, paints)
+                         for name, seeds in named.items()}, paints, styles=styles)
     return fig
 
 
@@ -207,27 +208,15 @@ def still_right(found, columns):
     return [float(np.mean(np.array(found["none"] + found["carry"]) >= count)) for count in columns]
 
 
-def fading_figure(looks=LOOKS, rates=(0.1, 0.5), at=4000):
-    """Columns survived: by batches, of one to three layers in base 10; and by the rate, of both bases."""
-    fig, axes = plots.figure("With three layers, a carry that more columns hand on is kept longer", columns=3,
-                             sharey=True, height=3.5)
-    titles = ["base 10, 1 column in 10", *(f"{plots.name('layers', k)}, {at} batches" for k in (1, 3))]
-    plots.axis(axes[0], titles[0], "batches", "columns survived", log="xy", xlim=(0.9 * looks[0], 1.1 * looks[-1]),
-               ylim=(4, 1.6 * COLUMNS))
-    axes[0].set_xticks(looks[::2], [f"{x:g}" for x in looks[::2]])
-    plots.curves(axes[0], {k: by_batches(looks, layers=k) for k in (1, 2, 3)},
+def batches_figure(looks=LOOKS):
+    """Columns that half of the chains survive, by batches, of one to three layers in base 10."""
+    fig, ax = plots.figure("One layer usually keeps a carry longest; more batches help every depth", height=2.8)
+    plots.axis(ax, "nines until half of the chains are wrong", "batches", log="xy",
+               xlim=(0.9 * looks[0], 1.1 * looks[-1]), ylim=(4, 1.6 * COLUMNS))
+    ax.set_xticks(looks, [f"{x:g}" for x in looks])
+    plots.decades(ax, [10, 100, 1000], "y")
+    plots.curves(ax, {k: by_batches(looks, layers=k) for k in (1, 2, 3)},
                  {k: plots.colour("layers", k) for k in (1, 2, 3)}, {k: plots.name("layers", k) for k in (1, 2, 3)})
-    paints = {2: plots.RAMP(0.2), 10: plots.RAMP(0.75)}
-    for ax, title, layers in zip(axes[1:], titles[1:], (1, 3), strict=True):
-        plots.axis(ax, title, "share that hands on", xlim=(-0.5, len(rates) - 0.5))
-        for shift, (base, paint) in zip((-0.2, 0.2), paints.items(), strict=True):
-            for x, rate in enumerate(rates):
-                values = [survived(one) for one in models(at, layers=layers, base=base, rate=rate).values()]
-                beside = 0.07 * (np.arange(len(values)) - (len(values) - 1) / 2)  # those of one height, side by side
-                ax.plot(x + shift + beside, values, "o", color=paint, markersize=4.5, markeredgewidth=0,
-                        label="" if x else f"base {base}")
-        ax.set_xticks(range(len(rates)), [f"{rate:g}" for rate in rates])
-        ax.legend(frameon=False, loc="lower right", fontsize=9, handletextpad=0)
     return fig
 
 

@@ -1,20 +1,19 @@
-"""Why the first digit is learned last: its share of the loss, set at will, and what the state before it looks like.
+"""Why the digit that is read first, the ones digit, is learned last: its share of the loss, and the state before it.
 
-Of n + 1 columns the first is the only one that is read from the zero state, so 1/(n + 1) of the loss is about it.
+Of n + 1 columns it is the only one that is read from the zero state, so 1/(n + 1) of the loss is about it.
 Each of these can come out otherwise:
 
     dose       100 digits that give the first column the share which it has among 1000 need as many batches as 1000
                digits do; 1000 digits with the share of 100 need as few as 100 do; and so for 10 and 5000
     phantom    the zero state lies on the side of the carry: a wrong first digit is exactly one too large
     untrained  a first column that has no share at all is mostly right, since the other columns teach the digits
-    leads      a column in front repairs the first digit, unless it sums to 9: that hands on what it gets
+    leads      a column read before repairs the first digit, unless it sums to 9: that passes on what it gets
     late       which seeds are late is decided by their first weights, not by their data
 
 python -m addlab.study.first_digit    measure what is missing in records/studies/first_digit.json; can be stopped
 """
 
 import dataclasses
-import math
 import sys
 
 import numpy as np
@@ -160,17 +159,6 @@ def parts_of_variance(times):
     return tuple(float(logs.mean(axis=axis).var() / logs.var()) for axis in (1, 0))
 
 
-def correlation(short, long):
-    """(Spearman's rank correlation of the batches that each seed needs at two lengths, how many seeds)."""
-    both = [needed(n, n) for n in (short, long)]
-    seeds = measures.shared(both)
-    ranks = []
-    for times in both:
-        values = np.array([times[seed] for seed in seeds], float)
-        ranks.append((values[:, None] > values).sum(axis=1) + (values[:, None] == values).sum(axis=1) / 2)
-    return float(np.corrcoef(*ranks)[0, 1]), len(seeds)
-
-
 # In pictures
 
 def dose(digit_lens=(100, 1000, 5000), shares=(10, 100, 300, 1000, 5000), least=5):
@@ -182,36 +170,30 @@ def dose(digit_lens=(100, 1000, 5000), shares=(10, 100, 300, 1000, 5000), least=
     return measures.common({which: times for which, times in found.items() if len(times) >= least})
 
 
-def explained(length, share):
-    """How much of the way from `length` to `share` digits the share alone makes, in log batches, in each seed: list.
-
-    It is log(length with that share / length) / log(share's own length / length), of all seeds that have the three.
-    """
-    own, moved, other = (needed(*which) for which in ((length, length), (length, share), (share, share)))
-    return [math.log(moved[seed] / own[seed]) / math.log(other[seed] / own[seed])
-            for seed in measures.shared([own, moved, other])]
-
-
 def dose_figure(found):
-    """Batches until 99 % of sums are right against the first column's share of the loss; found: `dose()`.
+    """Batches until 99 % of sums are right against the ones digit's share of the loss; found: `dose()`.
 
-    A line for each length and seed; a filled dot where the share is the length's own.
+    A dot for each seed, filled where the share is the length's own, and a line through the medians of a length.
     """
-    fig, ax = plots.figure("The first digit's share of the loss, more than the length, decides how long it takes")
-    drawn = [share for _, share in found]
-    plots.axis(ax, "", "share of the loss: that of a number of … digits", "batches until 99 % right", log="xy",
-               xlim=(0.8 * min(drawn), 1.25 * max(drawn)), ylim=(90, 1200))
-    plots.decades(ax, sorted(set(drawn)))
-    ax.set_yticks([100, 200, 400, 800], ["100", "200", "400", "800"])
-    lines = {}
-    for (n, share), times in found.items():
-        paint = plots.colour("digit_len", n)
-        ax.plot([share] * len(times), times.values(), "o", color=paint, markersize=5, zorder=3,
-                markerfacecolor=paint if share == n else "white")
-        for seed, batches in times.items():
-            lines.setdefault(n, {}).setdefault(seed, []).append((share, batches))
-    plots.curves(ax, {n: [tuple(zip(*points, strict=True)) for points in seeds.values()] for n, seeds in lines.items()},
-                 {n: plots.colour("digit_len", n) for n in lines}, {n: plots.name("digit_len", n) for n in lines})
+    fig, ax = plots.figure("With the same share of the loss, all lengths take about as long", height=2.7)
+    drawn = sorted({share for _, share in found})
+    plots.axis(ax, "", "the ones digit's share of the loss", "batches to 99%", log="xy",
+               xlim=(0.7 * drawn[0], 1.4 * drawn[-1]), ylim=(120, 1100))
+    plots.decades(ax, drawn)
+    ax.set_xticks(drawn, [f"1/{share + 1}" for share in drawn])
+    ax.set_yticks([200, 400, 800], ["200", "400", "800"])
+    lengths = sorted({n for n, _ in found})
+    for i, n in enumerate(lengths):
+        paint, aside = plots.colour("digit_len", n), 1.06 ** (2 * i - len(lengths) + 1)  # no dot hides another
+        middles = {share: np.median(list(times.values())) for (of, share), times in found.items() if of == n}
+        ax.plot([share * aside for share in middles], middles.values(), color=paint, linewidth=2.2)
+        for share in middles:
+            times = found[n, share].values()
+            ax.plot([share * aside] * len(times), times, "o", color=paint, markersize=5.5, zorder=3,
+                    markerfacecolor=paint if share == n else "white")
+    ends = [(max(share for of, share in found if of == n), n) for n in lengths]
+    plots.name_ends(ax, [(share, np.median(list(found[n, share].values())), plots.name("digit_len", n),
+                          plots.colour("digit_len", n)) for share, n in ends])
     return fig
 
 
@@ -222,14 +204,13 @@ def erring(cell="RNN"):
 
 
 def leads_figure():
-    """Share of digits right behind a column in front, by what that column sums to; a thin line a model."""
-    models = [found["leads"] for found in erring()]
-    alone = float(np.median([np.mean(np.array(found["off"]) == 0) for found in erring()]))
-    fig, ax = plots.figure("A column in front repairs the first digit, one that sums to 9 least", height=2.8)
-    plots.axis(ax, "", "sum of the column in front", "share of digits right", xlim=(-0.5, 18.5), ylim=(-0.02, 1.02))
-    plots.curves(ax, {"": [(range(19), shares) for shares in models]}, {"": plots.RIGHT})
-    ax.set_xticks(range(0, 19, 3))
-    plots.claim(ax, "no column in front: the median", y=alone)
+    """Share of ones digits right without and with a column read before, by what that sums to; a thin line a model."""
+    models = [[float(np.mean(np.array(found["off"]) == 0)), *found["leads"]] for found in erring()]
+    fig, ax = plots.figure("A column read before cures the ones digit, one that sums to 9 least", height=2.4)
+    plots.axis(ax, "", "sum of the column read before the ones digit", "share right", xlim=(-2.5, 18.5),
+               ylim=(-0.02, 1.02))
+    plots.curves(ax, {"": [([-2, *range(19)], shares) for shares in models]}, {"": plots.RIGHT})
+    ax.set_xticks([-2, *range(0, 19, 3)], ["none", *range(0, 19, 3)])
     return fig
 
 

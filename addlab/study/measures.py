@@ -217,21 +217,3 @@ def ratio(a, b):
     outside = int(binom.ppf(0.025, len(ratios), 0.5))  # seeds that may lie beyond either end
     ends = (least[outside - 1], most[-outside]) if outside else (math.nan, math.nan)
     return middle.pop() if len(middle) == 1 else math.nan, *ends
-
-
-def explained(groups):
-    """Share of the variance of log batches that lies between settings: 1 is all setting, 0 all luck of the seed.
-
-    groups: [{seed: batches}]; adjusted for what chance alone would give (omega squared). nan where a run is censored:
-    to leave it out would make its setting quicker than it is.
-    """
-    groups = [np.log(list(group.values())) for group in groups if group]
-    if not all(np.isfinite(group).all() for group in groups):
-        return math.nan
-    if len(groups) < 2 or sum(map(len, groups)) <= len(groups):
-        return math.nan
-    values = np.concatenate(groups)
-    between = sum(len(g) * (g.mean() - values.mean()) ** 2 for g in groups)
-    total = ((values - values.mean()) ** 2).sum()
-    within = (total - between) / (len(values) - len(groups))
-    return max(0.0, float((between - (len(groups) - 1) * within) / (total + within))) if total else math.nan

@@ -4,7 +4,7 @@ After each column Gaussian noise is added to the state that the next column read
 and 4 Oliva & Lago-Fernández 2020, arXiv:2006.10828). A state that must survive it needs two rests far apart. Each of
 these can come out otherwise:
 
-    proved   the same training without noise, as long and at the same falling rate, is not proved
+    proved   the same training without noise, as long and at the same falling rate, is not proved: its boxes overlap
     closed   with the state rounded to whole numbers, a network trained with noise reaches few states, all of them right
     dose     more noise, more room: the least lead of a proof grows with it, until nothing is learned
 
@@ -15,11 +15,13 @@ import json
 import sys
 
 import numpy as np
+import torch
 
 from addlab import engine, files
 from addlab.certify import ADDITION, certify, counterexample, exhaust
+from addlab.certify.boxes import Cases, Weights, advance, first_boxes
 from addlab.certify.walk import Rounded
-from addlab.study import claims, measures, plots
+from addlab.study import measures, plots
 from addlab.study.experiments import configs
 from addlab.study.fading import COLUMNS, survival
 from addlab.study.studies import recall, results
@@ -30,8 +32,16 @@ FALL = 0.01  # the learning rate falls in a line to this share of itself
 GRID, MOST = 1, 60_000  # states are rounded to multiples of 1 / GRID, and followed until there are more than MOST
 LEVELS = (0.0, 0.25, 0.5, 1.0, 1.5)
 USUAL = dict(layers=1, lr=3e-3, batches=4000)
-COMPARED = ((1, 0.0, True), (1, 0.5, True), (1, 1.0, True), (1, 0.0, False), (1, 1.0, False),
-            (2, 1.0, True), (2, 2.0, True), (3, 1.0, True), (3, 2.0, True))  # layers, noise, whether the rate falls
+ROWS = (  # of the picture, a panel each: {heading: {name: what is changed of the usual training with noise 1}}
+    {"noise": {f"noise {level:g}": dict(noise=level) for level in LEVELS},
+     "training": {"sums of 5 digits": dict(digit_len=5), "sums of 20 digits": dict(digit_len=20),
+                  "2000 batches": dict(batches=2000), "8000 batches": dict(batches=8000),
+                  "constant rate": dict(falling=False), "constant, noise 0": dict(falling=False, noise=0.0)}},
+    {"units": {"32 units": dict(hidden=32), "128 units": dict(hidden=128),
+               "128 units, noise 2": dict(hidden=128, noise=2.0)},
+     "layers": {"2 layers": dict(layers=2), "2 layers, noise 2": dict(layers=2, noise=2.0),
+                "3 layers": dict(layers=3), "3 layers, noise 2": dict(layers=3, noise=2.0)},
+     "cell": {"GRU": dict(cell="GRU"), "LSTM": dict(cell="LSTM")}})
 SHIPPED = 2  # proved networks of noise 1 whose certificates are kept
 
 
@@ -118,10 +128,15 @@ def found():
             if key(config, falling) in known]
 
 
+def picked(falling=True, **changes):
+    """(config, outcome) of all seeds of the usual training, but for some settings, as far as they are measured."""
+    wanted = set(configs(range(100), **USUAL | changes))
+    return [(config, result) for config, fell, result in found() if fell == falling and config in wanted]
+
+
 def seeds(falling=True, **changes):
     """The outcomes of all seeds of the usual training, but for some settings, as far as they have been measured."""
-    wanted = set(configs(range(100), **USUAL | changes))
-    return [result for config, fell, result in found() if fell == falling and config in wanted]
+    return [result for _, result in picked(falling, **changes)]
 
 
 def boxed(outcome):
@@ -144,89 +159,60 @@ def refuted(outcome):
     return outcome["grid"]["wrong"] is not None
 
 
+def errs(config, falling, outcome):
+    """Whether a sum is known that the network gets wrong as it is: on a chain, or by a search."""
+    searches = twins() if falling and config in shaken_not_at_all() else {}
+    return not carries_on(outcome) or searches.get(config.seed) is not None
+
+
 def both(level, falling=True):
     """(networks that have both proofs, networks trained): one layer of 64 units, all alike but for the noise."""
     outcomes = seeds(falling, noise=level)
     return sum(boxed(seed) and closed(seed) for seed in outcomes), len(outcomes)
 
 
-# In words and in a picture
-
-def table():
-    """A row for each level of noise, Markdown, of the usual training."""
-    rows = []
-    for level in LEVELS:
-        outcomes = seeds(noise=level)
-        leads = [seed["proved"] for seed in outcomes if seed["proved"]]
-        states = [seed["grid"]["states"] for seed in outcomes if closed(seed)]
-        if outcomes:
-            rows.append([f"{level:g}", len(outcomes), len(leads), span(leads, ".1f"), len(states),
-                         span(states, ",.0f")])
-    return claims.table(["noise", "networks", "proved by boxes", "least lead", "proved by every state", "states"], rows)
-
+# In a picture
 
 def noise_figure():
-    """A mark for each network and proof, full where it is found: by noise and training, and of other networks."""
-    usual, others = {f"noise {level:g}": seeds(noise=level) for level in LEVELS if seeds(noise=level)}, {}
-    for config, falling, outcome in sorted(found(), key=unusual):
-        if what := changed(config, falling):
-            same = (config.cell, config.layers, config.hidden) == ("RNN", 1, 64)
-            (usual if same else others).setdefault(what, []).append(outcome)
+    """A mark for each network and proof, full where it is proved: noise, training and network as in ROWS."""
     with_it, without = ("{} of {}".format(*both(level)) for level in (1.0, 0.0))
-    title = f"Proved twice: {with_it} networks with noise 1, {without} without"
-    lines = max(len(usual), len(others), 1)
-    fig, axes = plots.figure(title, columns=2, height=1.2 + 0.27 * lines)
-    for ax, rows, what in zip(axes, (usual, others), ("one layer of 64 units", "other networks"), strict=True):
-        plots.axis(ax, what, ylim=(lines - 0.4, -1.5))
-        proof_marks(ax, list(rows.values()))
-        ax.set_yticks(range(len(rows)), list(rows))
+    title = f"Proved as they are and rounded: {with_it} with noise 1, {without} without"
+    lines = max(sum(map(len, panel.values())) + len(panel) for panel in ROWS)
+    fig, axes = plots.figure(title, columns=2, height=0.8 + 0.25 * lines, width_ratios=(1.7, 1))
+    for ax, panel in zip(axes, ROWS, strict=True):
+        names = {}
+        for heading, rows in panel.items():
+            names |= {heading: None} | {name: changes for name, changes in rows.items()}
+        drawn = [[] if changes is None else marks(**{"noise": 1.0} | changes) for changes in names.values()]
+        proof_marks(ax, drawn)
+        plots.axis(ax, "", ylim=(lines - 0.5, -1.2))
+        ax.set_yticks(range(len(names)), list(names))
+        ax.tick_params(axis="y", length=0)
+        for label in ax.get_yticklabels():
+            label.set_fontweight("bold" if label.get_text() in panel else "normal")
     return fig
 
 
+def marks(falling=True, **changes):
+    """[(as it is, rounded)] of a training's seeds: each "proved", "wrong" or "open"."""
+    return [("proved" if boxed(outcome) else "wrong" if errs(config, falling, outcome) else "open",
+             "proved" if closed(outcome) else "wrong" if refuted(outcome) else "open")
+            for config, outcome in picked(falling, **changes)]
+
+
 def proof_marks(ax, rows):
-    """A row of marks for each of some lists of outcomes: left those by boxes, right those by every state.
-
-    Full: proved; hollow: no proof was found; a cross: a sum that the rounded network gets wrong was found.
-    """
+    """A row of marks for each of some lists of `marks`: left of the networks as they are, right of them rounded."""
+    looks = {"proved": dict(marker="o", color=plots.RIGHT), "wrong": dict(marker="x", color=plots.WRONG),
+             "open": dict(marker="o", color=plots.FAINT, markerfacecolor="none")}
     wide = max(map(len, rows), default=1)
-    ways = ((0, "by boxes", plots.RIGHT, boxed, lambda outcome: False),
-            (wide + 1, "by every state", plots.CARRY, closed, refuted))
-    for shift, words, paint, proved, wrong in ways:
-        plots.note(ax, words, shift - 0.4, -0.95, colour=paint)
-        for y, outcomes in enumerate(rows):
-            for x, outcome in enumerate(outcomes):
-                fill = paint if proved(outcome) else "none"
-                ax.plot(shift + x, y, "x" if wrong(outcome) else "o", markersize=6, color=paint, markerfacecolor=fill)
-    ax.set(xlim=(-0.8, 2 * wide + 0.8), xticks=[])
+    for way, words in enumerate(("as it is", "rounded")):
+        shift = way * (wide + 1.5)
+        plots.note(ax, words, shift - 0.4, -0.7)
+        for y, row in enumerate(rows):
+            for x, ways in enumerate(row):
+                ax.plot(shift + x, y, markersize=5.5, linestyle="none", **looks[ways[way]])
+    ax.set(xlim=(-0.8, 2 * wide + 1.3), xticks=[])
     ax.grid(visible=False)
-
-
-def changed(config, falling):
-    """What tells a training from the usual one with noise 1, in words; "" for nothing, or for the noise alone."""
-    words = [] if config.cell == "RNN" else [config.cell]
-    for field, usual in (("layers", 1), ("hidden", 64), ("digit_len", 10)):
-        if getattr(config, field) != usual:
-            words.append(plots.name(field, getattr(config, field)))
-    if config.batches != USUAL["batches"]:
-        words.append(f"{config.batches:,} batches")
-    if not falling:
-        words.append(f"constant rate {config.lr:g}")
-    if words and config.noise != 1:
-        words.append(f"noise {config.noise:g}")
-    return ", ".join(words)
-
-
-def unusual(entry):
-    """The order in which what is changed is shown: the network's size first, then its cell, its data, its training."""
-    config, falling, _ = entry
-    return (not falling, config.batches != USUAL["batches"], config.batches, config.digit_len != 10, config.digit_len,
-            config.cell != "RNN", config.cell, config.layers, config.hidden, config.lr, config.noise, config.seed)
-
-
-def span(values, form):
-    """The least and the largest of some numbers, in words; "-" for none."""
-    low, high = (format(pick(values), form) for pick in (min, max)) if values else ("-", "-")
-    return low if low == high else f"{low} to {high}"
 
 
 def twins():
@@ -253,8 +239,43 @@ def wrong_sum(model):
     return found and [str(number) for number in found]
 
 
+@torch.no_grad()
+def overlap(model, rounds=12):
+    """How wide an adder's boxes grow, round by round: both half-widths in parts of the distance of their middles.
+
+    Of the entry in which the last layer's boxes are told apart best: from 1 on no entry tells them apart.
+    """
+    weights, cases, widths = Weights.of(model, torch.float64), Cases(ADDITION), []
+    boxes = first_boxes(weights, cases)
+    for _ in range(rounds):
+        radius, middle = boxes[-1].radius[1:], boxes[-1].middle[1:]
+        widths.append((radius.sum(0) / (middle[1] - middle[0]).abs()).min().item())
+        boxes, _ = advance(weights, cases, boxes)
+    return widths
+
+
+def pairs():
+    """The configs of ten networks with noise 1, and of the same ten without."""
+    return [config for level in (1.0, 0.0) for config in configs(range(10), **USUAL, noise=level)]
+
+
+def grown(config):
+    """The name of what is kept of the boxes of a training, in the study's file."""
+    return f"{key(config, True)}, boxes"
+
+
+def widths(level):
+    """For each network of a level of noise what `overlap` says, as far as it has been measured."""
+    known = results(STUDY)
+    return [known[grown(config)] for config in pairs() if config.noise == level and grown(config) in known]
+
+
 def main():
     """Train and look at what is missing, one after the other."""
+    for config in pairs():
+        value = recall(STUDY, grown(config), lambda config=config: [
+            float(f"{width:.4g}") for width in overlap(trained(config, True).model)])
+        print(f"{grown(config)}: {json.dumps(value)}", flush=True)
     for config in shaken_not_at_all():
         value = recall(STUDY, searched(config), lambda config=config: wrong_sum(trained(config, True).model))
         print(f"{searched(config)}: {json.dumps(value)}", flush=True)

@@ -40,7 +40,7 @@ PLACE = {  # where a setting's value lies on the ramp, from 0 to 1
 NAMES = {
     "digit_len": lambda n: f"{n} digit{'s' * (n != 1)}",
     "layers": lambda n: f"{n} layer{'s' * (n != 1)}",
-    "lr": lambda lr: f"lr {lr:g}".replace("e-0", "e-"),
+    "lr": lambda lr: f"rate {np.format_float_positional(lr, trim='-')}",
     "cell": str,
     "seed": lambda seed: f"seed {seed}",
     "hidden": lambda units: f"{units} unit{'s' * (units != 1)}",

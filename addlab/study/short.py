@@ -10,6 +10,7 @@ import numpy as np
 
 from addlab.certify.search import wrong_paths
 from addlab.certify.walk import Walk
+from addlab.study import plots
 
 TENS = np.arange(100) // 10, np.arange(100) % 10  # the digits of each column
 
@@ -62,6 +63,18 @@ def shapes(model, count=5000, longest=9):
             wrong = walk.feed(state, path)[0].argmax(axis=2) != walk.right(states, path)[0]
             found[front].append(int((wrong[:, columns:].any(axis=1) & ~wrong[:, :columns].any(axis=1)).sum()))
     return found
+
+
+def nines_figure(counts, count=5000):
+    """Share of the chains that go wrong, by their columns of nine, for each front; counts: [`shapes` of each model]."""
+    fig, ax = plots.figure("More nines break more sums; 0 + 0 read first saves some", height=2.6)
+    nines = range(len(counts[0]["nothing"]))
+    plots.axis(ax, "share of sums wrong", "nines, one after the other", xlim=(2.8, nines[-1]))
+    fronts = {"nothing": ("nothing first", "-"), "0 + 0": ("0 + 0 first", "--")}
+    plots.curves(ax, {front: [(nines, np.array(found[front]) / count) for found in counts] for front in fronts},
+                 dict.fromkeys(fronts, plots.INK), {front: name for front, (name, _) in fronts.items()},
+                 {front: style for front, (_, style) in fronts.items()})
+    return fig
 
 
 def right_after_zero(walk, paths):

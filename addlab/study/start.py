@@ -48,10 +48,9 @@ def first_column(wrong):
 
 
 def errors(run, count=None):
-    """On fresh sums: (which digits are wrong: bool [count, digits], the chain before each of them: int)."""
+    """Which digits of fresh sums are wrong: bool [count, digits]."""
     count = count or max(200, 10**6 // max(run.config.digit_len, 500))
-    num1, num2, total = sample(count, run.config.digit_len, np.random.default_rng(1))
-    return wrong_digits(run.model, num1, num2, total), chain_before(num1, num2)
+    return wrong_digits(run.model, *sample(count, run.config.digit_len, np.random.default_rng(1)))
 
 
 def tested(run, count=500):
@@ -59,15 +58,6 @@ def tested(run, count=500):
     sums = sample(count, run.config.digit_len, np.random.default_rng(4))
     return {name: float((~wrong_digits(run.model, *sums, lead=lead).any(axis=1)).mean())
             for name, lead in (("as trained", False), ("0 + 0 in front", True))}
-
-
-def chain_before(num1, num2):
-    """For each column, how many columns that sum to 9 lie just before it: int [count, digits]."""
-    places = np.arange(num1.shape[1])
-    last_not_nine = np.maximum.accumulate(np.where(num1 + num2 != 9, places, -1), axis=1)
-    chain = np.zeros_like(num1)
-    chain[:, 1:] = (places - last_not_nine)[:, :-1]
-    return chain
 
 
 # Training with a remedy

@@ -1,4 +1,4 @@
-"""What the state looks like: each layer's in two dimensions, coloured by the carry and by the digit.
+"""What the state looks like: the first and the last layer's in two dimensions, by the carry and by the digit.
 
 Prediction: the first layer's state tells the carry, since that is what the next column needs of it; the upper layers'
 tell the digit, since that is what is read off them. The second half came true (0.985 of the variance of the last layer
@@ -14,7 +14,7 @@ import numpy as np
 from addlab.study import plots
 from addlab.study.carries import carries_out, walk
 from addlab.study.experiments import configs, recorded
-from addlab.study.studies import recall, results
+from addlab.study.studies import recall
 from addrnn import sample
 
 STUDY = "state"
@@ -67,45 +67,19 @@ def map_of(model, digits=10):
     return {"layers": flat} | {name: labels[name][:SHOWN].tolist() for name in ("carry", "digit")}
 
 
-def state_figure(found):
-    """Each layer's states in two dimensions, by carry above and by digit below; found: `map_of(model)`."""
-    layers = len(found["layers"])
-    fig, axes = plots.figure("Layer by layer, the state becomes the digit", columns=layers, rows=2, height=5.4)
-    carry, digit = np.array(found["carry"]), np.array(found["digit"])
-    for k, points in enumerate(found["layers"]):
-        points = np.array(points)
-        apart = between(points, digit) > 0.5  # else the digits' names would lie on one another
-        for ax, label, values, paints in (
-                (axes[0][k], "carry", carry, (plots.NO_CARRY, plots.CARRY)),
-                (axes[1][k], "digit", digit, [plots.RAMP(d / 9) for d in range(10)])):
-            plots.axis(ax, f"layer {k + 1}, by {label}")
-            for value in np.unique(values):
-                chosen = points[values == value]
-                ax.plot(*chosen.T, "o", color=paints[value], markersize=2.5, alpha=0.7, markeredgewidth=0)
-            if label == "digit" and apart:
-                for digits, top in names(points, digit):
-                    plots.note(ax, ", ".join(map(str, digits)), *top, ha="center", va="bottom",
-                               colour=paints[digits[0]])
-            ax.set(xticks=[], yticks=[])
+def state_figure(found, shown=200):
+    """The first and the last layer's states in two dimensions, each a numeral: its digit; found: `map_of(model)`."""
+    last = len(found["layers"])
+    title = f"Layer 1 tells carry from no carry, layer {last} tells digit from digit"
+    fig, axes = plots.figure(title, columns=2, height=3.4)
+    for ax, layer in zip(axes, (1, last), strict=True):
+        plots.axis(ax, f"layer {layer}")
+        states = zip(found["layers"][layer - 1][:shown], found["digit"], found["carry"], strict=False)
+        for (x, y), digit, carry in states:
+            ax.plot(x, y, marker=f"${digit}$", color=plots.CARRY if carry else plots.NO_CARRY, markersize=7,
+                    markeredgewidth=0)
+        ax.set(xticks=[], yticks=[])
     return fig
-
-
-def names(points, digit, near=0.17):
-    """[(digits, (x, y))]: where a digit's name stands, on top of its points; those of one place stand there together.
-
-    near: how near the middles of such digits' points are, in parts of the picture's sides.
-    """
-    middles = {value: np.median(points[digit == value], axis=0) for value in np.unique(digit).tolist()}
-    sides, groups = np.ptp(points, axis=0), []
-    for value, middle in middles.items():
-        same = [group for group in groups if (np.abs(middles[group[0]] - middle) < near * sides).all()]
-        (same[0] if same else groups.append([]) or groups[-1]).append(value)
-    return [(group, (middles[group[0]][0], points[np.isin(digit, group)][:, 1].max())) for group in groups]
-
-
-def all_told():
-    """{seed: `told`} of what has been measured of the report's own models."""
-    return {int(name.split()[-1]): found for name, found in results(STUDY).items() if name.startswith("told")}
 
 
 def main():

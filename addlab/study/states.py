@@ -38,7 +38,7 @@ def states_figure(adder, name):
     y = across @ np.linalg.svd(across[1:], full_matrices=False)[2][0]
     y *= np.sign(y[1])  # a direction has no sign of its own
     fig, ax = plots.figure(f"All {len(carry):,} states of {name}: two clouds and a start", height=4.2)
-    plots.axis(ax, "", "from no carry to carry", "across, first principal component")
+    plots.axis(ax, "", "from no carry to carry", "main direction across")
     ax.margins(y=0.1)
     for value, colour in ((0, plots.NO_CARRY), (1, plots.CARRY)):
         here = np.flatnonzero(carry == value)[value == 0 :]  # the first of all is the start

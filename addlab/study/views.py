@@ -11,7 +11,7 @@ from IPython.display import Markdown
 import addrnn
 from addlab import files
 from addlab.inputs import Refusal
-from addlab.study import claims, measures, plots
+from addlab.study import measures, plots
 from addlab.study.experiments import configs, of_any_device, recorded
 from addrnn import Config
 
@@ -70,24 +70,25 @@ def same_as_record(run):
                     "record, to the last bit.")
 
 
-def learning(kind, groups, title, name, caption="", batches=None, **marks):
+def learning(kind, groups, title, name, caption="", batches=None, start=30, height=3.6, **marks):
     """Two panels, loss and share of sums right, running means over ten batches; saved as figures/NAME.svg.
 
-    `marks` are lines that tell of a claim: loss={"text": …, "y": …}, accuracy={…}, as `plots.claim` takes them.
+    Drawn from batch `start` to `batches`. `marks` are lines that tell of a claim: loss={"text": …, "y": …},
+    accuracy={…}, as `plots.claim` takes them.
     """
     batches = batches or max((len(run.loss) for runs in groups.values() for run in runs), default=20)
-    fig, axes = plots.figure(title, columns=2)
-    draw_learning(axes, kind, groups, batches)
+    fig, axes = plots.figure(title, columns=2, height=height)
+    draw_learning(axes, kind, groups, batches, start=start)
     for ax, mark in zip(axes, ("loss", "accuracy"), strict=True):
         if mark in marks:
             plots.claim(ax, **marks[mark])
     return plots.save(fig, name, caption)
 
 
-def draw_learning(axes, kind, groups, batches, about=""):
+def draw_learning(axes, kind, groups, batches, about="", start=30):
     """Loss and accuracy of groups in two axes."""
     colours, names = {value: plots.colour(kind, value) for value in groups}, names_of(kind, groups)
-    limits = min(30, batches / 2), batches
+    limits = min(start, batches / 2), batches
     for ax, of, title, label in ((axes[0], "loss", "loss", "nats a digit"),
                                  (axes[1], "batch_accuracy", "sums wholly right", "share of a batch")):
         plots.axis(ax, about + title, "batch", label, log="xy" if of == "loss" else "x", xlim=limits,
@@ -100,14 +101,15 @@ def draw_learning(axes, kind, groups, batches, about=""):
 def arrivals(kind, panels, title, name, caption=""):
     """Dots, one a seed: the batch by which each setting gets there; saved as figures/NAME.svg.
 
-    panels: {title: {value: {seed: batches}}}.
+    panels: {title: {value: {seed: batches}}}; they share one axis, so that dots may be compared across them.
     """
     rows = max(map(len, panels.values()), default=1)
-    fig, axes = plots.figure(title, columns=max(1, len(panels)), height=1.4 + 0.42 * rows, squeeze=False)
+    fig, axes = plots.figure(title, columns=max(1, len(panels)), height=1.2 + 0.31 * rows, squeeze=False)
+    every = [batch for times in panels.values() for values in times.values() for batch in values.values()]
+    reached = [batch for batch in every if math.isfinite(batch)] or [10, 100]
+    wide = max(reached) > 5 * min(reached)
     for ax, (panel, times) in zip(axes[0], panels.items(), strict=True):
         names = names_of(kind, times)
-        reached = [batch for values in times.values() for batch in values.values() if math.isfinite(batch)] or [10, 100]
-        wide = max(reached) > 10 * min(reached)
         plots.axis(ax, panel, "batch", log="x" * wide, xlim=(0.8 * min(reached) * wide, 1.08 * max(reached)))
         plots.dots(ax, {names[value]: list(values.values()) for value, values in times.items()},
                    {names[value]: plots.colour(kind, value) for value in times})
@@ -122,22 +124,25 @@ def size_figure(sizes, name):
     points = {cell: sorted((size, units, list(times.values())) for units, (size, times) in found.items() if times)
               for cell, found in sizes.items()}
     points = {cell: found for cell, found in points.items() if found}
-    ends = {cell: [claims.batches(np.median(found[end][2])) for end in (0, -1)] for cell, found in points.items()}
-    fig, ax = plots.figure("Batches from the fewest to the most parameters: " + claims.listing(
-        [f"{cell} {few} to {many}" for cell, (few, many) in ends.items()]), height=3.8)
+    middles = {cell: [float(np.median(times)) for *_, times in found] for cell, found in points.items()}
+    first = [cell for cell in middles if len(middles) > 1 and max(middles[cell]) < min(
+        min(others) for other, others in middles.items() if other != cell)]
+    title = f"The {first[0]} is first at every size" if first else "Batches by the number of parameters"
+    fig, ax = plots.figure(title, height=3.0)
     reached = [batch for found in points.values() for *_, times in found for batch in times if math.isfinite(batch)]
     reached = reached or [10, 1000]
-    plots.axis(ax, "", "parameters", "batches until 99 % right", xlim=(15_000, 135_000),
-               ylim=(0.85 * min(reached), 1.12 * max(reached)))
+    plots.axis(ax, "", "parameters", "batches to 99% right", xlim=(10_000, 135_000),
+               ylim=(0, 1.15 * max(reached)))
     ax.set_xticks(range(25_000, 130_000, 25_000), [f"{n:,}" for n in range(25_000, 130_000, 25_000)])
     for cell, found in points.items():
+        above = cell == "LSTM"  # where a GRU has as many parameters, its dots lie below
         for size, units, times in found:
             ax.plot([size] * len(times), times, "o", color=plots.colour("cell", cell), markersize=4.5, alpha=0.6)
-            plots.note(ax, plots.name("hidden", units), size, max(times) + 0.02 * max(reached), "center", "bottom",
-                       plots.colour("cell", cell))
-    plots.curves(ax, {cell: [([size for size, *_ in found], [np.median(times) for *_, times in found])]
-                      for cell, found in points.items()}, {cell: plots.colour("cell", cell) for cell in points})
-    return plots.save(fig, name, "One dot a seed, a line through the medians.")
+            edge = max(times) + 0.02 * max(reached) if above else min(times) - 0.02 * max(reached)
+            plots.note(ax, str(units), size, edge, "center", "bottom" if above else "top", plots.colour("cell", cell))
+    plots.curves(ax, {cell: [([size for size, *_ in found], middles[cell])] for cell, found in points.items()},
+                 {cell: plots.colour("cell", cell) for cell in points})
+    return plots.save(fig, name, "Each dot is a seed; a line joins a cell's medians. Numbers: the units of a layer.")
 
 
 # The start state
@@ -159,52 +164,20 @@ def each_recorded(wanted):
 
 
 def error_figure(looks, title):
-    """Where wrong digits are, by the chain before them and by place; looks: {batches: start.errors(run)}."""
-    most, digits = 4, next(iter(looks.values()))[0].shape[1]
+    """Share of digits that are wrong, by column, open dots where none is; looks: {batches: start.errors(run)}."""
+    digits = next(iter(looks.values())).shape[1]
     edges = [2**k for k in range(int(np.log2(digits)) + 1)] + [digits + 1]  # columns 1, 2 to 3, 4 to 7, …
-    fig, (left, right) = plots.figure(title, columns=2)
-    plots.axis(left, "by chain", "columns of 9 that the carry crosses", "share of digits wrong", log="y",
-               xlim=(-0.1, most + 0.1), ylim=(8e-7, 1))
-    plots.axis(right, "by place", "column, the least significant first", log="xy", xlim=(0.9, digits), ylim=(8e-7, 1))
-    left.set_xticks(range(most + 1))
-    shades = {batches: plots.RAMP(0.1 + 0.7 * i / max(1, len(looks) - 1)) for i, batches in enumerate(looks)}
-    names = {batches: f"batch {batches}" for batches in looks}
-    by_chain = {b: [wrong[chain == k].mean() if (chain == k).any() else np.nan for k in range(most + 1)]
-                for b, (wrong, chain) in looks.items()}
-    by_place = {b: [wrong[:, low - 1 : high - 1].mean() for low, high in itertools.pairwise(edges)]
-                for b, (wrong, _) in looks.items()}
-    for ax, x, rates in ((left, range(most + 1), by_chain), (right, edges[:-1], by_place)):
-        plots.claim(ax, "none seen", y=1e-6)
-        plots.curves(ax, {b: [(x, np.maximum(rate, 1e-6))] for b, rate in rates.items()}, shades, names)
+    fig, ax = plots.figure(title, height=2.5)
+    plots.axis(ax, "", "column, in the order of reading: 1 is the ones digit", "share wrong", log="xy",
+               xlim=(0.9, digits), ylim=(3e-9, 2))
+    ax.set_yticks([3e-8, 1e-6, 1e-4, 1e-2, 1], ["none", "0.000001", "0.0001", "0.01", "1"])
+    ends = []
+    for i, (batches, wrong) in enumerate(looks.items()):
+        paint, none = plots.RAMP(0.1 + 0.7 * i / max(1, len(looks) - 1)), 1e-7 / 3 ** i  # a row for each
+        rates = np.array([wrong[:, low - 1 : high - 1].mean() for low, high in itertools.pairwise(edges)])
+        ax.plot(edges[:-1], np.where(rates > 0, rates, np.nan), "o-", color=paint, linewidth=1.6, markersize=5)
+        free = [edge for edge, rate in zip(edges, rates, strict=False) if not rate]
+        ax.plot(free, [none] * len(free), "o", color=paint, markersize=5, markerfacecolor="white")
+        ends.append((edges[-2], rates[-1] or none, f"batch {batches}", paint))
+    plots.name_ends(ax, ends)
     return fig
-
-
-def lead_figure(tested):
-    """Accuracy of half-trained models as they are and with 0 + 0 in front; tested: {config: start.tested(run)}.
-
-    A row for each setting, named by what tells it from the others; in it a line for each seed.
-    """
-    rows = {}
-    for config, shares in tested.items():
-        rows.setdefault(dataclasses.replace(config, seed=0), []).append(list(shares.values()))
-    parts = [(f"{c.digit_len} digits", c.cell, plots.name("layers", c.layers), f"batch {c.batches}") for c in rows]
-    told = [i for i in range(4) if i == 0 or len({part[i] for part in parts}) > 1]
-    before, after = (math.floor(100 * share) for share in median_shares(tested))
-    title = f"Half-trained: {before} % of whole sums right in the median, with one column 0 + 0 in front {after} %"
-    fig, ax = plots.figure(title, height=1.6 + 0.5 * len(rows))
-    plots.axis(ax, "", "sums wholly right", xlim=(-0.02, 1.02))
-    for y, seeds in enumerate(rows.values()):
-        for i, shares in enumerate(seeds):
-            at = y + 0.16 * (i - (len(seeds) - 1) / 2)
-            ax.plot(shares, [at, at], color=plots.FAINT, linewidth=1, zorder=1)
-            for share, colour in zip(shares, (plots.FAINT, plots.RIGHT), strict=True):
-                ax.plot([share], [at], "o", color=colour, markersize=5.5, clip_on=False)
-    ax.set_yticks(range(len(rows)), [", ".join(part[i] for i in told) for part in parts])
-    ax.set_ylim(len(rows) - 0.4, -0.6)
-    ax.grid(visible=False, axis="y")
-    return fig
-
-
-def median_shares(tested):
-    """(median as trained, median with 0 + 0 in front) of {config: start.tested(run)}."""
-    return [float(np.median([list(shares.values())[i] for shares in tested.values()])) for i in (0, 1)]
