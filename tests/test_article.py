@@ -289,6 +289,14 @@ def test_thirty_five_typed_digits_are_added_and_their_right_end_is_in_sight(brow
 
 
 @needs_browser
+def test_the_page_opens_with_a_sum_that_is_wrong(browse, page):
+    driver = browse(page)
+    a, b = (int(box.get_attribute("value")) for box in driver.find_elements("css selector", ".beat input"))
+    assert int(said(driver)) == data.shipped("runs/default/seed0").add(str(a), str(b)) != a + b
+    assert one(driver, ".beat .verdict").text == "Wrong."
+
+
+@needs_browser
 def test_what_is_no_number_is_refused_in_words(browse, page):
     driver = browse(page)
     for a in ("12a", "-1", "", "1.5", "９", "9" * 1001):
@@ -304,7 +312,7 @@ def test_what_is_no_number_is_refused_in_words(browse, page):
 def test_find_one_finds_a_sum_that_is_wrong_by_adder_add(browse, page, calm):
     driver, model = browse(page, calm=calm), data.shipped("runs/default/seed0")
     before = [box.get_attribute("value") for box in driver.find_elements("css selector", ".beat input")]
-    press(driver, "beat", "Find one")
+    press(driver, "beat", "Show me another wrong sum")
     wait(driver, "beat", "sums tried")
     now = [box.get_attribute("value") for box in driver.find_elements("css selector", ".beat input")]
     assert (now == before) == calm or "Wrong" in one(driver, ".beat").text  # calm: the sums tried are not shown
@@ -350,7 +358,7 @@ def test_a_network_learns_and_is_taken_to_beat_it(browse, page):
         assert int(answer.text) == int(a) + int(b)
     press(driver, "learn", "Try to beat it")
     assert "Your network, after" in one(driver, ".beat .question").text
-    press(driver, "beat", "Find one")
+    press(driver, "beat", "Show me a wrong sum")
     wait(driver, "beat", "It took")
     press(driver, "beat", "Back to the first network")
     assert "10,000 of 10,000" in one(driver, ".beat .question").text
@@ -408,8 +416,8 @@ def test_all_works_by_keyboard_alone(browse, page):
         assert outline != "none", name
         if name == "Train and prove":
             break
-    for name in ("first number", "second number", "Find one", "Hint", "Random sum", "Train", "One batch", "Other seed",
-                 "digits", "RNN", "10", "Train and prove"):
+    for name in ("first number", "second number", "Show me another wrong sum", "Hint", "Random sum", "Train",
+                 "One batch", "Other random start", "digits", "RNN", "10", "Train and prove"):
         assert name in focused
     keys.send_keys("\ue007")  # enter
     wait(driver, "prove", "Batch")
@@ -487,7 +495,7 @@ def test_a_piece_works_inside_an_iframe(browse, tmp_path, sandbox):
                                          f'<iframe src="inner.html" width=800 height=600 {sandbox}></iframe>')
     driver = browse((tmp_path / "outer.html").as_uri())
     driver.switch_to.frame(0)
-    press(driver, "beat", "Find one")
+    press(driver, "beat", "Show me another wrong sum")
     wait(driver, "beat", "It took")
     driver.switch_to.default_content()
 
@@ -498,7 +506,7 @@ def test_where_a_page_may_have_no_worker_the_page_works_itself(browse, tmp_path)
     assert "worker-src blob:" in text
     (tmp_path / "page.html").write_text(text.replace("worker-src blob:", "worker-src 'none'"), encoding="utf-8")
     driver = browse((tmp_path / "page.html").as_uri())
-    press(driver, "beat", "Find one")
+    press(driver, "beat", "Show me another wrong sum")
     wait(driver, "beat", "It took")
 
 
@@ -516,7 +524,7 @@ def test_a_widget_serves_the_same_modules(browse, tmp_path):
             f'window.end = render({{model: {{get: () => ({facts})}}, el: document.getElementById("place")}});</script>',
             encoding="utf-8")
         driver = browse((tmp_path / f"{name}.html").as_uri())
-        press(driver, name, {"beat": "Find one", "learn": "Train"}[name])
+        press(driver, name, {"beat": "Show me another wrong sum", "learn": "Train"}[name])
         wait(driver, name, {"beat": "It took", "learn": "Learned"}[name])
         driver.execute_script("window.end()")
         assert not one(driver, "#place").text

@@ -16,21 +16,22 @@ from addlab.inputs import Refusal
 
 MARKDOWN = "commonmark_x+gfm_auto_identifiers+implicit_figures-smart-emoji-fancy_lists-yaml_metadata_block"
 PICTURES = "image/svg+xml", "image/png", "image/jpeg", "image/gif"
+TRY_NEXT = "**Try next.**"  # from here on a chapter is for who has a notebook in hand, and is not printed
 PAGE = 700  # pixels of a picture that is as wide as a page of the PDF
 
 
 class Chapter:
     """An executed notebook on its way into the report.
 
-    .stem (of its page), .number (None where it is alone), .title, .opening (its first sentences), .figures {name:
-    Markdown for elsewhere}, .lifted (what its cells tagged `landing` show), .text: all of it as Markdown, whose
-    pictures are written into `folder`; `beside` is where its own lie.
+    .stem (of its page), .number (None where it is alone), .title, .opening (its first sentences), .lifted (what its
+    cells tagged `landing` show, for elsewhere), .text: all of it as Markdown, whose pictures are written into `folder`;
+    `beside` is where its own lie.
     """
 
     def __init__(self, path, number, folder, beside=None):
         self.path, self.beside, self.folder = path, beside or path.parent, folder
         self.stem, self.number = anchor(path.stem), number
-        self.figures, self.lifted, self.drawn, self.folded = {}, [], 0, []
+        self.lifted, self.drawn, self.folded = [], 0, []
         cells = nbformat.read(path, as_version=4).cells
         titled = cells and cells[0].cell_type == "markdown" and cells[0].source.startswith("# ")
         first = cells.pop(0) if titled else v4.new_markdown_cell(f"# {path.stem}")
@@ -40,7 +41,8 @@ class Chapter:
         parts = []
         for cell in [first, *cells]:
             parts += self.code(cell) if cell.cell_type == "code" else [*self.fold(), self.prose(cell)]
-        self.text = "\n\n".join(parts + self.fold())
+        text, mark, trial = "\n\n".join(parts + self.fold()).partition(TRY_NEXT)
+        self.text = f"{text}\n\n::: {{only=page}}\n{mark}{trial}\n:::" if mark else text  # it takes a notebook
 
     def prose(self, cell):
         """The text of a Markdown cell, whose pictures are found from the report, too."""
@@ -62,7 +64,8 @@ class Chapter:
         """A code cell: its source, folded away unless it is tagged `shown`, and its outputs."""
         tags = cell.metadata.get("tags", [])
         outputs = [text for text in map(self.output, cell.get("outputs", [])) if text]
-        self.lifted += outputs if "landing" in tags else []
+        if "landing" in tags:
+            self.lifted, outputs = self.lifted + outputs, []
         if "shown" in tags:
             return [*self.fold(), f"::: {{.shown}}\n{fence(cell.source, 'python')}\n:::", *outputs]
         self.folded += [cell.source] if cell.source.strip() else []
@@ -107,7 +110,6 @@ class Chapter:
         attributes = f'alt="{escape(" ".join(about.get("alt", data["text/plain"]).split()))}"'
         if stacked.exists():
             attributes += f' narrow="{stacked}"'
-        self.figures[name] = image(f"{caption} [More]({self.stem}.ipynb)", name, attributes)
         if not number:
             return image(caption, name, attributes)
         return image(f"**Figure {number}.** {caption}", name, f"#figure-{number} {attributes}")

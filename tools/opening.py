@@ -13,13 +13,10 @@ from addlab.study import claims, views
 from tools.chapter import fence
 
 ROOT = Path(__file__).resolve().parents[1]
-COVERS = ("06_fading", "07_boxes")  # the figures that the report opens with
 
 
 def opening(chapters):
     """(first page as Markdown, headline): what notebooks lift up, the claims, the chapters."""
-    figures = {name: figure for chapter in chapters for name, figure in chapter.figures.items()}
-    covers = [figures[name] for name in COVERS if name in figures]
     stems = {chapter.stem for chapter in chapters}
     headline = next((text for chapter in chapters for text in chapter.lifted), "")
     facts = {name: article.facts(name) for name in article.PIECES}
@@ -33,8 +30,7 @@ def opening(chapters):
                       lambda link: link[0] if link[2] in stems else link[1], template)
     text = string.Template(template).substitute(
         pieces, **words(), programs=raw(article.style() + programs), runs=views.recorded_runs(),
-        date=date_of_records(), claims=claims_table(chapters), covers="\n\n".join(covers),
-        chapters="\n".join(f"{c.number}. [{c.title}]({c.stem}.ipynb) {c.opening}" for c in chapters))
+        date=date_of_records(), claims=claims_table(chapters))
     return text, headline
 
 
@@ -44,13 +40,15 @@ def raw(html):
 
 
 def claims_table(chapters):
-    """Each claim with a dot for each seed, the verdict, and what was found; its evidence is a link away."""
+    """Each claim with its verdict, a dot for each seed, what was found, and where that is told."""
     rows = []
     for claim, entry in claims.entries_so_far().items():
-        where = next((f" [Evidence]({c.stem}.ipynb#{claim})" for c in chapters if f"::: {{#{claim} " in c.text), "")
-        rows.append([claim, claims.CLAIMS.get(claim, ""), f"{dots(entry.get('seeds', []))} **{entry['verdict']}**",
+        where = next((f" [Evidence]({c.stem}.ipynb#{claim}){{.where}}" for c in chapters
+                      if f"::: {{#{claim} " in c.text), "")
+        says = claims.CLAIMS.get(claim, claim)
+        rows.append([f"{says[0].upper()}{says[1:]}", f"**{entry['verdict']}**", dots(entry.get("seeds", [])),
                      (entry.get("sentence") or entry.get("evidence", "")) + where])
-    return claims.table(["", "the original says", "seeds", "what we found"], rows).data if rows else ""
+    return claims.table(["The original says", "Verdict", "Seeds", "What we found"], rows).data if rows else ""
 
 
 def dots(seeds):

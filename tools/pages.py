@@ -19,12 +19,12 @@ import typst
 from PIL import Image
 
 from addlab.files import write_whole
-from tools.chapter import MARKDOWN, Chapter, fence
+from tools.chapter import MARKDOWN, Chapter
 from tools.figures import Sheet
 
 ROOT = Path(__file__).resolve().parents[1]
 TEMPLATE = ROOT / "tools" / "template"
-WIDTHS = 80, 74, 68, 63, 58, 55  # of a figure in the PDF, in per cent of the text's
+PAGES, WIDTHS = 25, (80, 76, 72, 69, 66, 63, 60)  # of the PDF at most; of its figures in per cent of the text's
 
 
 def pandoc(text, form, folder, template, alone="", **metadata):
@@ -53,16 +53,16 @@ def build(notebooks, out):
         chapters = [Chapter(path, number, folder) for number, path in enumerate(notebooks, 1)]
         first, headline = opening(chapters)
         title = plain(re.search("^# (.+?) {", first)[1])
-        files = {"index.html": page(first, chapters, None, folder, title, plain(headline))}
+        files = {"index.html": page(first, chapters, None, folder, title, plain(headline), title)}
         for chapter in chapters:
             files[f"{chapter.stem}.html"] = page(chapter.text, chapters, chapter, folder, plain(chapter.title),
-                                                 plain(chapter.opening))
-        parts = [fitted(first, "index", folder), *(fitted(chapter.text, chapter.stem, folder) for chapter in chapters)]
-        files["addrnn.pdf"] = pdf("\n\n".join(parts), folder, title, ignore_system_fonts=True)
+                                                 plain(chapter.opening), title)
+        text = "\n\n".join([first, *(chapter.text for chapter in chapters)])
+        files["addrnn.pdf"] = pdf(text, folder, title, ignore_system_fonts=True)
         (folder / "preview.svg").write_text(pictures.preview(), "utf-8")
         preview = f'{headline}\n\n![](preview.svg){{alt="Ten parabolas, a digit each: the adder of two units"}}'
-        picture = Image.open(io.BytesIO(compiled(preview, folder, "preview.typ", pagetitle=title, format="png", ppi=72,
-                                                 ignore_system_fonts=True)))
+        typed = source(preview, folder, "preview.typ", pagetitle=title)
+        picture = Image.open(io.BytesIO(typst.compile(typed, root="/", format="png", ppi=72, ignore_system_fonts=True)))
         small = io.BytesIO()  # few colours: a third of the bytes
         picture.convert("RGB").quantize(64).save(small, "PNG", optimize=True)
         files["preview.png"] = small.getvalue()
@@ -92,10 +92,10 @@ def write_files(files, out):
     return [out / file for file in files]
 
 
-def page(text, chapters, here, folder, title, description):
-    """The first page, or that of the chapter `here`, as HTML; that of a chapter without a number is alone."""
+def page(text, chapters, here, folder, title, description, home=""):
+    """The first page, whose title is `home`, or that of the chapter `here`, as HTML; one without a number is alone."""
     links = [{"stem": c.stem, "title": c.title, "number": str(c.number)} for c in chapters]
-    variables = {"pagetitle": title, "description": description}
+    variables = {"pagetitle": title, "description": description, "home": home}
     if not here:
         variables["first"] = True
     elif here.number:
@@ -134,27 +134,25 @@ def plain(text):
     return " ".join(pypandoc.convert_text(text, "plain", MARKDOWN, extra_args=["--wrap=none"]).split())
 
 
-def fitted(text, stem, folder):
-    """A chapter's Markdown, its figures in the PDF as wide as they can be in the fewest pages that it can take."""
-    source = folder / f"{stem}.typ"
-    source.write_text(pandoc(text, "typst", folder, "report.typ", alone=stem), "utf-8")
-    pages = {width: int(typst.query(source, "<pages>", field="value", one=True, root="/", ignore_system_fonts=True,
-                                    sys_inputs={"width": str(width)})) for width in WIDTHS}
-    width = max(WIDTHS, key=lambda width: (-pages[width], width))
-    return f"{fence(f'#set image(width: {width}%)', '{=typst}')}\n\n{text}"
-
-
-def compiled(text, folder, template, alone="", pagetitle="", **options):
-    """Markdown compiled by Typst."""
-    source = folder / template
-    source.write_text(pandoc(text, "typst", folder, template, alone=alone, pagetitle=pagetitle), "utf-8")
-    return typst.compile(source, root="/", **options)
+def source(text, folder, template, alone="", pagetitle=""):
+    """Markdown as a file of Typst."""
+    path = folder / template
+    path.write_text(pandoc(text, "typst", folder, template, alone=alone, pagetitle=pagetitle), "utf-8")
+    return path
 
 
 def pdf(text, folder, title, alone="", ignore_system_fonts=False):
-    """Markdown as a PDF by PDF/UA-1, the many small objects of its tags compressed: a third of its bytes."""
-    data = compiled(text, folder, "report.typ", alone=alone, pagetitle=title, format="pdf", pdf_standards="ua-1",
-                    ignore_system_fonts=ignore_system_fonts)
+    """Markdown as a PDF by PDF/UA-1, the many small objects of its tags compressed: a third of its bytes.
+
+    All its figures have one width: the widest of WIDTHS that leaves it within PAGES, or the last.
+    """
+    typed = source(text, folder, "report.typ", alone, title)
+    for width in WIDTHS:
+        data = typst.compile(typed, root="/", format="pdf", pdf_standards="ua-1", sys_inputs={"width": str(width)},
+                             ignore_system_fonts=ignore_system_fonts)
+        with pikepdf.open(io.BytesIO(data)) as document:
+            if len(document.pages) <= PAGES:
+                break
     small = io.BytesIO()
     pikepdf.settings.set_flate_compression_level(9)
     with pikepdf.open(io.BytesIO(data)) as document:

@@ -9,9 +9,9 @@ const LONGEST = 1000;  // digits, so that each press of a key is answered at onc
 
 /** @type {[string, string[]|null][]} */
 const HINTS = [
-  ["Random sums are hopeless: it has seen their like. What is rare in them?", null],
-  ["A carry. Watch one travel: each 9 hands it on. The bars show how sure the network is.", ["99999", "1"]],
-  ["It remembers a carry for as long as random sums made it, no longer. Make it remember longer.", ["99999999", "1"]],
+  ["Random sums will not do: it has learned from sums like these. What is rare in them?", null],
+  ["A carry that goes a long way. Each column 9 + 0 passes it on.", ["99999", "1"]],
+  ["In random sums a carry seldom goes so far. Make it go farther still.", ["99999999", "1"]],
 ];
 
 /** A long number in groups of three. @param {string} text */
@@ -19,15 +19,17 @@ export const grouped = text => text.replace(/\B(?=(\d{3})+$)/g, "\u2009");
 
 /**
  * @param {HTMLElement} root
- * @param {{network: import("./network.js").NetworkData, digits: number, count: number, right: number}} data
+ * @param {{network: import("./network.js").NetworkData, digits: number, count: number, right: number,
+ *           pair: [string, string] | null}} data  pair: a sum that it gets wrong, to begin with
  */
 export default function mount(root, data) {
   const number = n => n.toLocaleString("en");
-  const first = `This network got ${number(data.right)} of ${number(data.count)} random sums right.`;
+  const first = `This network got ${number(data.right)} of ${number(data.count)} random sums right.`
+    + (data.pair ? " But not this one." : " Find one that it gets wrong.");
   const body = frame(root, {
     name: "beat",
     question: first,
-    hint: "Type two numbers, as long as you like, or take a hint."});
+    hint: "Look for another one: type two numbers, as long as you like."});
   let network = Network.from(data.network), job = null, hint = 0, seed = 0;
   const known = new Set();
 
@@ -46,10 +48,11 @@ export default function mount(root, data) {
                       boxes[0], element("span", {class: "plus"}, "+"), boxes[1], labels, rows);
   const verdict = element("p", {class: "verdict"}), tip = element("p", {class: "tip", hidden: true});
   const finds = element("div", {class: "row finds", hidden: true}, element("span", {}, "Found:"));
-  const find = button("Find one", search, {class: "main"}), more = button("Hint", takeHint);
+  const find = button("", search, {class: "main"}), more = button("Hint", takeHint);
   const random = button("Random sum", () => show(...[0, 1].map(() => drawn())));
   const back = button("Back to the first network", () => take(data.network, null), {class: "plain", hidden: true});
-  body.append(sum, verdict, element("div", {class: "row"}, find, more, random, back), tip, finds);
+  body.append(sum, verdict, element("div", {class: "row"}, find, more, random, back), tip, finds,
+              element("p", {class: "note"}, "How sure: the probability that the network gives its answer. A full bar is 100%."));
   const say = announce(body);
 
   function drawn() {
@@ -80,7 +83,7 @@ export default function mount(root, data) {
     }
     const result = draw(a, b), right = result.wrong === 0;
     verdict.classList.add(right ? "good" : "bad");
-    verdict.textContent = right ? "Right." : "Wrong! That is a sum it cannot do.";
+    verdict.textContent = right ? "Right." : "Wrong.";
     say(`It says ${result.said}, which is ${right ? "right" : `wrong: it is ${result.total}`}.`);
   }
 
@@ -123,25 +126,28 @@ export default function mount(root, data) {
   function halt() {
     job?.stop();
     job = null;
-    find.textContent = known.size ? "Find another" : "Find one";
+    find.textContent = found();
   }
+
+  /** What the search will do, once it is pressed. */
+  function found() { return known.size ? "Show me another wrong sum" : "Show me a wrong sum"; }
 
   function search() {
     if (job) return halt(), answer();
     find.textContent = "Stop";
     const options = {network: network.data, seed: ++seed, digits: data.digits};
-    job = start("search", options, ({report: {tried, last, found}, over}) => {
+    job = start("search", options, ({report: {tried, last, found: wrong}, over}) => {
       verdict.className = "verdict";
       if (!calm()) {
         [boxes[0].value, boxes[1].value] = [last.a, last.b];
         draw(last.a, last.b);
       }
       verdict.textContent = `${number(tried)} sums tried…`;
-      if (found) {
-        show(found.a, found.b);
+      if (wrong) {
+        show(wrong.a, wrong.b);
         remember();
         verdict.append(` It took ${number(tried)} sums to find.`);
-        find.textContent = "Find another";
+        find.textContent = found();
       } else if (over) {
         halt();
         verdict.textContent = `None found in ${number(tried)} sums.`;
@@ -157,10 +163,13 @@ export default function mount(root, data) {
     known.clear();
     finds.replaceChildren(finds.firstChild);
     finds.hidden = true;
-    find.textContent = "Find one";
+    find.textContent = found();
     back.hidden = !about;
-    root.querySelector(".question").textContent = `${about ?? first} Find one that it gets wrong.`;
-    show(drawn(), drawn());
+    root.querySelector(".question").textContent = about ? `${about} Find one that it gets wrong.` : first;
+    if (about || !data.pair) return show(drawn(), drawn());
+    show(...data.pair);
+    remember();
+    find.textContent = found();
   }
 
   /** A network that the reader trained: {network, about}. */

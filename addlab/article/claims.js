@@ -11,13 +11,12 @@ import {element, frame} from "./dom.js";
 /** @param {HTMLElement} root @param {Data} data */
 export default function mount(root, data) {
   const body = frame(root, {name: "claims", question: "What did the original claim, and is it so?",
-    hint: "Touch a line to read what we found."});
+    hint: "Click or tap a line to read what we found."});
   const lines = data.claims.map((one, i) => line(one, i === 0));
   body.append(
     element("p", {class: "key"}, ...key()),
     element("div", {class: "list"}, ...lines),
-    element("p", {class: "note"}, "The original ran each setting once. A dot here is one seed; for some claims it "
-      + "stands for several runs of that seed."));
+    element("p", {class: "note"}, "A dot is one seed. For some statements it stands for several runs of that seed."));
   // One at a time, so that the list keeps its shape.
   const close = (/** @type {Event} */ event) => {
     const opened = /** @type {HTMLDetailsElement} */ (event.target);
@@ -28,7 +27,7 @@ export default function mount(root, data) {
 }
 
 function key() {
-  const names = [["yes", "it is so"], ["no", "it is not"], ["open", "undecided"]];
+  const names = [["yes", "true"], ["no", "false"], ["open", "too close to call"]];
   return names.map(([kind, name]) => element("span", {}, seed(kind), ` ${name}`));
 }
 

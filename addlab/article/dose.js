@@ -1,12 +1,11 @@
-// Dose and response: batches until sums are right, by length and by the first digit's share of the loss.
+// Dose and response: batches until sums are right, by length and by the ones digit's share of the loss.
 
 import {announce, choice, element, frame, svg} from "./dom.js";
 import {ball, chart, curve, glide, rule, words} from "./plot.js";
 
 /** `share`: that of so many digits.
  * @typedef {{digits: number, share: number, batches: number[], middle: number}} Row */
-/** @typedef {{rows: Row[], parts: {digits: number, alone: number, whole: number}[], seeds: number,
- *             spread: [number, number]}} Data */
+/** @typedef {{rows: Row[], seeds: number}} Data */
 
 const ROW = 26, HEAD = 34, AXIS = 40, LEFT = 104, RIGHT = 46;  // px
 /** The ways to group rows: by what, what their heads say, and what tells the rows of a group apart. */
@@ -15,9 +14,9 @@ const WAYS = {
   digits: {head: n => `Numbers of ${n} digits`, label: row => `as among ${row.share}`}};
 
 /** @param {HTMLElement} root @param {Data} data */
-export default function mount(root, {rows, parts, seeds, spread}) {
-  const body = frame(root, {name: "dose", question: "Is it the length, or the first digit’s share?",
-    hint: "Group the rows by share, then by length: in which groups do they stand together?"});
+export default function mount(root, {rows, seeds}) {
+  const body = frame(root, {name: "dose", question: "Is it the length, or the ones digit’s share of the loss?",
+    hint: "Group the rows by share, then by length. Which grouping brings equal training times together?"});
   let way = "share", plan = arranged(rows, way);
   const values = rows.flatMap(row => row.batches), low = 0.9 * Math.min(...values), high = 1.03 * Math.max(...values);
   const tall = Math.max(...Object.keys(WAYS).map(way => arranged(rows, way).tall)) + AXIS;
@@ -28,15 +27,10 @@ export default function mount(root, {rows, parts, seeds, spread}) {
   const verdict = element("p", {class: "verdict"});
   const group = choice({label: "Group by", value: way, options: [["share", "share of the loss"], ["digits", "length"]],
     onchange: value => { way = value; plan = arranged(rows, way); motion.send(plan.places); judge(); }});
-  const percent = value => `${Math.round(100 * value)} %`, times = value => `${value.toFixed(1)} times`;
-  const apart = value => `${times(value)} apart`;
-  const rises = parts.map(({digits, alone, whole}) =>
-    `with the share of ${digits} take ${times(alone)} as many batches, and ${digits} digits ${times(whole)}`);
+  const apart = value => `${value.toFixed(1)} times apart`;
   body.append(element("div", {class: "row"}, group.root), element("figure", {}, view.root), verdict,
-    element("p", {class: "note"}, `A dot is one of ${seeds} seeds, the number the middle one’s batches until 99 % of `
-      + "sums are right. Filled: the share that the length gives. Hollow: a share set by hand. "
-      + `100 digits ${rises.join("; ")}. In single seeds the share alone makes ${percent(spread[0])} to `
-      + `${percent(spread[1])} of the wait, counted in factors.`));
+    element("p", {class: "note"}, "A dot is one network: how many batches it needs until 99% of sums are right. "
+      + `The number is the median of ${seeds} seeds. Filled: the natural share of the loss. Hollow: a share set by us.`));
   const say = announce(body);
 
   function draw(width) {
@@ -66,7 +60,7 @@ export default function mount(root, {rows, parts, seeds, spread}) {
   function judge() {
     const most = Math.max(...plan.groups.map(({from, to}) => to / from));
     const name = way === "share" ? "Same share, other length: " : "Same length, other share: ";
-    verdict.replaceChildren(element("strong", {}, name), `the middle seeds are up to ${apart(most)}.`);
+    verdict.replaceChildren(element("strong", {}, name), `the medians are up to ${apart(most)}.`);
     say(verdict.textContent);
   }
 

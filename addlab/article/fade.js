@@ -9,7 +9,7 @@ import {ball, between, chart, curve, glide, linear, PAINT, rule, soon, words} fr
 /** @typedef {{kinds: {name: string, networks: Trained[]}[]}} Data */
 /** @typedef {ReturnType<typeof study>} Study */
 
-const MOST = 60, FIRST = 8;      // nines
+const MOST = 60;                 // nines
 const REACH = 1.35;              // of the probe's axis
 const NEAR = 70;                 // px between two balls that still have names of their own
 const NAMES = ["no carry", "carry"];
@@ -17,7 +17,8 @@ const NAMES = ["no carry", "carry"];
 /** @param {HTMLElement} root @param {Data} data */
 export default function mount(root, data) {
   const body = frame(root, {name: "fade", question: "How long does a carry last?",
-    hint: "Here are networks of one layer. Drag the nines. Then choose another training, or another seed."});
+    hint: "Move the slider to take nines away or to add some. Then choose another training, or another seed (random "
+      + "start)."});
   let destroy = soon(() => { destroy = fill(body, data); });
   return {destroy() {
     destroy();
@@ -29,7 +30,7 @@ export default function mount(root, data) {
 function fill(body, data) {
   /** @type {Study[][]} */
   const studies = [];
-  let kind = 0, nines = FIRST, place = telling();
+  let kind = 0, place = telling(), nines = Math.min(MOST, shown().wrongFrom);
   const readings = [0, 0];
 
   const sums = element("div", {class: "answers digits"}), verdict = element("p", {class: "verdict"});
@@ -46,12 +47,12 @@ function fill(body, data) {
   body.append(
     element("div", {class: "row"}, training.root, seeds), element("div", {class: "row wide"}, knob.root), sums,
     element("div", {class: "pair"},
-      element("figure", {}, element("figcaption", {}, "What a probe reads off the state, nine after nine"), paths.root),
-      element("figure", {}, element("figcaption", {}, "Where one more nine takes it: downhill"), valley.root)),
+      element("figure", {}, element("figcaption", {}, "How clearly the state shows the carry, nine after nine"), paths.root),
+      element("figure", {}, element("figcaption", {}, "Each further nine moves the state downhill"), valley.root)),
     verdict,
-    element("p", {class: "note"}, "The two sums differ in their first column alone. A probe is a weighted sum of the "
-      + "state’s units, fitted to be 1 for a carry and −1 for none. Below the curves: each digit that the network "
-      + "says, red where it is wrong. The landscape’s slope is the mean move of states mixed from both."));
+    element("p", {class: "note"}, "The networks have one layer. The two sums differ in the ones column alone. The "
+      + "curves show a weighted sum of the state’s numbers, fitted to be 1 for a carry and −1 for none. Below them: each "
+      + "digit that the network says, red where it is wrong."));
   const say = announce(body);
 
   function group() { return studies[kind] ??= data.kinds[kind].networks.map(study); }
@@ -117,8 +118,8 @@ function answer(columns, first) {
 /** @param {Study} one @param {Study[]} group @param {string} name */
 function outcome(one, group, name) {
   const lost = group.filter(({wrongFrom}) => wrongFrom <= MOST).length;
-  const here = one.land.rests.length > 1 ? "Two valleys: a carry has a place to stay, and no carry another."
-    : "One valley: both states end in the same place, and which it was is forgotten.";
+  const here = one.land.rests.length > 1 ? "Two valleys: the state with a carry stays in one, the state without one in the other."
+    : "One valley: with a carry or without, the state ends in the same place, and the carry is forgotten.";
   const fate = one.wrongFrom <= MOST ? ` The first wrong sum has ${one.wrongFrom} nines.`
     : ` No sum of up to ${MOST} nines is wrong.`;
   return [element("strong", {}, here), fate, ` ${name[0].toUpperCase()}${name.slice(1)}: ${lost} of ${group.length} `

@@ -23,13 +23,13 @@ export default function mount(root) {
   const body = frame(root, {
     name: "learn",
     question: "Can a network find out from sums alone how to add?",
-    hint: "Press Train and watch one learn; then try longer numbers, or 0 and 1."});
+    hint: "Press Train, and watch the red digits go. Then try longer numbers, or binary ones."});
   const settings = {cell: "RNN", base: 10, digits: 10, seed: 0, until: ENOUGH, batches: MOST};
   let job = null, state = "new", loss = [], right = [], report = null, sums = [], painting = 0;
 
   const train = button("Train", () => state === "going" ? pause() : go(), {class: "main"});
   const step = button("One batch", () => { begin(); state = "paused"; job.step(); show(); });
-  const again = button("Other seed", () => { settings.seed++; reset(); go(); });
+  const again = button("Other random start", () => { settings.seed++; reset(); go(); });
   const take = button("Try to beat it", handOver, {hidden: true});
   const digits = slider({label: "digits", min: 2, max: 20, value: settings.digits, oninput: set("digits")});
   const cell = choice({label: "cell", options: [["RNN", "RNN"], ["GRU", "GRU"]], value: "RNN", onchange: set("cell")});
@@ -41,7 +41,7 @@ export default function mount(root) {
     canvas("loss of each batch", 150, (context, width, height) =>
       chart(context, width, height, "loss", means(loss), Math.log(settings.base) * 1.15, x => x.toFixed(2))),
     canvas("share of sums with every digit right", 150, (context, width, height) =>
-      chart(context, width, height, "sums right", means(right), 1, x => `${Math.round(100 * x)} %`))];
+      chart(context, width, height, "sums right", means(right), 1, x => `${Math.round(100 * x)}%`))];
   body.append(element("div", {class: "row"}, train, step, again, take),
               element("div", {class: "row settings"}, digits.root, cell.root, base.root),
               element("div", {class: "charts"}, ...charts.map(made => made.root)), verdict, list);
@@ -58,7 +58,7 @@ export default function mount(root) {
     const y = value => bottom - (bottom - high) * Math.min(1, value / top);
     context.font = `13px ${getComputedStyle(root).fontFamily}`;
     context.fillStyle = colour.faint;
-    context.fillText(name, left, 13);
+    context.fillText(`${name}, 0 to ${format(top)}`, left, 13);
     context.fillText("0", left, height - 4);
     context.textAlign = "right";
     context.fillText(`batch ${batches}`, x(batches), height - 4);
@@ -165,17 +165,18 @@ export default function mount(root) {
     charts.forEach(made => made.redraw());
     const learned = state === "over" && right.at(-1) === 1;
     verdict.classList.toggle("good", learned);
-    const about = `${settings.cell} of 1 layer and 32 units, seed ${settings.seed}, 100 sums a batch.`;
+    const about = `${settings.cell === "RNN" ? "An" : "A"} ${settings.cell} with one layer of 32 units, which are its memory. Each batch is 100 new sums. `
+      + `Random start (seed) ${settings.seed}.`;
     verdict.textContent = learned ? `Learned: all of the last ${ENOUGH.toLocaleString("en")} sums were right, after ` +
-      `${loss.length} batches. But has it understood? Try to beat it.`
+      `${loss.length} batches. Can it really add? Try to beat it.`
       : state === "over" ? `${MOST} batches, and still not every sum is right.`
-      : loss.length ? `Batch ${loss.length}. ${about}` : `It knows nothing yet. ${about}`;
+      : loss.length ? `Batch ${loss.length}. ${about}` : `Untrained. ${about}`;
   }
 
   /** Hands the network to whoever listens: piece 1 does. */
   function handOver() {
     const last = right.slice(-OVER), share = Math.round(100 * last.reduce((sum, x) => sum + x, 0) / last.length);
-    const about = `Your network, after ${loss.length} batches, gets ${share} % of random sums right.`;
+    const about = `Your network, after ${loss.length} batches, gets ${share}% of random sums right.`;
     document.dispatchEvent(new CustomEvent("addrnn:network", {detail: {network: report.network, about}}));
     const target = document.querySelector(".addrnn.beat");
     target?.scrollIntoView({block: "start"});

@@ -23,13 +23,13 @@ const KNOBS = [
   {name: "flip", label: "The latch flips at", min: 8.4, max: 10, step: 0.01, format: x => x.toFixed(2)},
   {name: "memory", label: "A carry counts as", min: 0, max: 1, step: 0.005,
    format: x => (2 * x).toFixed(2)},  // L is 1 for a carry and -1 for none
-  {name: "slope", label: "The line’s slope", min: 0.8, max: 1.2, step: 0.005, format: x => `${(100 * x).toFixed(1)} %`},
-  {name: "shift", label: "A carry moves the tops by", min: 10, max: 12.2, step: 0.01, format: x => x.toFixed(2)}];
+  {name: "slope", label: "Slope of unit 2", min: 0.8, max: 1.2, step: 0.005, format: x => `${(100 * x).toFixed(1)}%`},
+  {name: "shift", label: "A carry shifts the curves by", min: 10, max: 12.2, step: 0.01, format: x => x.toFixed(2)}];
 
 /** @param {HTMLElement} root @param {Data} data */
 export default function mount(root, data) {
-  const body = frame(root, {name: "machine", question: "Can a network be unable to be wrong?",
-    hint: `Step through a sum. Then turn one of this network’s ${data.parameters} weights until its proof breaks.`});
+  const body = frame(root, {name: "machine", question: "Watch a network that cannot go wrong",
+    hint: `Step through a sum. Then change this network’s ${data.parameters} weights until its proof breaks.`});
   const trained = model(floats(data.weights), data.hidden, data.embedding), terms = describe(trained, data.latch);
   const exact = {flip: terms.flip, memory: terms.memory, slope: 1, shift: terms.shift};
   let knobs = exact, net = trained, proof = verdict(net, data.boxes);
@@ -50,7 +50,7 @@ export default function mount(root, data) {
                     width => plane(terms, proof, trail(), pose, width));
   const bend = chart("The latch: its output over the sum it sees", () => 210,
                      width => latch(terms, knobs.flip, pose, width));
-  const tops = chart("Ten parabolas, one for each digit; the one on top is the digit said", () => 228,
+  const tops = chart("Ten curves, one for each digit; the highest is the answer", () => 228,
                      width => parabolas(net, terms, pose, at > 0, width));
 
   // The proof
@@ -65,15 +65,16 @@ export default function mount(root, data) {
     element("div", {class: "row"}, inputs[0], element("span", {}, "+"), inputs[1], forward, play, back),
     element("div", {class: "top"}, sheet, story),
     element("div", {class: "pair"},
-      figure("The state, between its two boxes", map), figure("Unit 1, a latch", bend)),
-    figure("Unit 2, a line, and ten parabolas over it: the one on top is the digit", tops),
-    element("div", {class: "row turn"}, element("h4", {}, "Turn a weight"), undo),
+      figure("The state, in one of its two boxes", map),
+      figure("Unit 1 is a latch: up means carry, down no carry", bend)),
+    figure("Unit 2 measures the sum. Of the ten curves, one for each digit, the highest at that point is the answer.",
+      tops),
+    element("div", {class: "row turn"}, element("h4", {}, "Change the weights"), undo),
     element("div", {class: "knobs"}, ...sliders.map(one => one.root)), outcome,
-    figure("Every column you watch is one of these 300 cases, and there are no others. The stronger the shade, "
-      + "the surer the digit; red: the proof breaks here.", grid),
-    element("p", {class: "note"}, "A preview of the checker: the same 300 cases, from all of each box at once, in your "
-      + "browser’s arithmetic, rounded outwards. It takes on trust that the browser’s tanh is right to nine places. "
-      + "The checker itself trusts no browser, and proves the file of these weights."));
+    figure("Every column you watch is one of these 300 cases, and there are no others. The first digit goes up, the "
+      + "second to the right. The darker, the clearer the answer; red: the proof breaks here.", grid),
+    element("p", {class: "note"}, "Your browser repeats the checker’s 300 cases, with slightly widened intervals. The "
+      + "proof itself does not rely on your browser."));
   const say = announce(body);
 
   /** The state on its plane after some columns. @param {number} columns @returns {Point} */
@@ -119,18 +120,18 @@ export default function mount(root, data) {
     const now = /** @type {HTMLElement | null} */ (sheet.querySelector(".now"));
     sheet.scrollLeft = now ? now.offsetLeft - sheet.clientWidth / 2 : sheet.scrollWidth;
     story.textContent = at ? tell(steps[at - 1]) : `${numbers.join(" + ")}, read from the right. `
-      + "At the start the latch is neither open nor closed.";
+      + "At the start the latch is neither up nor down.";
     story.classList.toggle("bad", Boolean(at) && wrong(at - 1));
     say(story.textContent);
   }
 
   /** @param {Step} step */
   function tell(step) {
-    const {a, b, carry, h, said, right} = step, closed = h[terms.latch] > 0;
+    const {a, b, carry, h, said, right} = step, up = h[terms.latch] > 0;
     return `Column ${at}: ${a} + ${b}${carry ? " + a carry" : ""}. The latch sees ${seen(step).toFixed(2)}, `
-      + (closed ? `above ${knobs.flip.toFixed(2)}, and closes: a carry goes on. `
-        : `below ${knobs.flip.toFixed(2)}, and stays open: no carry goes on. `)
-      + `On top is the parabola of ${said}${said === right ? "." : `, but ${right} is right.`}`;
+      + (up ? `above ${knobs.flip.toFixed(2)}, and goes up: a carry. `
+        : `below ${knobs.flip.toFixed(2)}, and goes down: no carry. `)
+      + `The highest curve is that of ${said}${said === right ? "." : `, but ${right} is right.`}`;
   }
 
   function read() {

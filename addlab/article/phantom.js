@@ -1,4 +1,4 @@
-// The phantom carry: a half-trained network that takes the empty state for a carry, and a column 0 + 0 that mends it.
+// The phantom carry: a half-trained network that takes the empty state for a carry, and a column 0 + 0 that repairs it.
 
 import {announce, choice, element, frame} from "./dom.js";
 import {Network} from "./network.js";
@@ -6,9 +6,7 @@ import {soon} from "./plot.js";
 
 /**
  * @typedef {import("./network.js").NetworkData} NetworkData
- * @typedef {{half: {network: NetworkData, digits: number, batches: number, plain: number, led: number},
- *            full: {network: NetworkData, digits: number, seed: number, pair: [string, string], tried: number,
- *                   mended: number}}} Data
+ * @typedef {{half: {network: NetworkData, digits: number, batches: number, plain: number, led: number}}} Data
  * @typedef {{a: number, b: number, said: number, right: number}} Column
  */
 
@@ -17,7 +15,7 @@ const UPPER = ["28416", "53072"];  // what stands left of the first column in th
 /** @param {HTMLElement} root @param {Data} data */
 export default function mount(root, data) {
   const body = frame(root, {name: "phantom", question: "Where does the extra one come from?",
-    hint: "Touch a red pair of digits. Then put 0 + 0 in front."});
+    hint: "Click or tap a red pair of digits. Then let the network read a column 0 + 0 before the ones."});
   const stop = soon(() => fill(body, data));
   return {destroy() {
     stop();
@@ -26,8 +24,8 @@ export default function mount(root, data) {
 }
 
 /** @param {HTMLElement} body @param {Data} data */
-function fill(body, {half, full}) {
-  const young = Network.from(half.network), old = Network.from(full.network);
+function fill(body, {half}) {
+  const young = Network.from(half.network);
   const firsts = [false, true].map(led => Array.from({length: 100}, (_, pair) => first(young, pair, led)));
   const wrong = firsts.map(said => said.filter((digit, pair) => digit !== right(pair)).length);
   const larger = firsts[0].filter((digit, pair) => digit === (right(pair) + 1) % 10).length;
@@ -37,27 +35,21 @@ function fill(body, {half, full}) {
   const cells = Array.from({length: 100}, (_, pair) => element("button", {type: "button", class: "cell", tabindex: -1,
     onclick: () => choose(pair), onkeydown: event => travel(event, pair)}));
   const digit = k => element("span", {}, String(k)), digits = [...Array(10).keys()];
-  const table = element("div", {class: "firsts", role: "group", "aria-label": "Pairs of first digits; arrow keys move"},
+  const table = element("div", {class: "firsts", role: "group", "aria-label": "Pairs of ones digits; arrow keys move"},
     element("span", {}, "+"), ...digits.map(digit),
     ...digits.flatMap(a => [digit(a), ...cells.slice(10 * a, 10 * a + 10)]));
-  const lead = choice({label: "In front", value: "", options: [["", "nothing"], ["0", "0 + 0"]],
+  const lead = choice({label: "Read before the ones", value: "", options: [["", "nothing"], ["0", "0 + 0"]],
     onchange: value => { led = Boolean(value); show(); }});
-  const count = element("p", {class: "count"}), sum = element("div"), again = element("div");
+  const count = element("p", {class: "count"}), sum = element("div");
   const figure = (name, ...parts) => element("figure", {}, element("figcaption", {}, name), ...parts);
   body.append(
     element("div", {class: "row"}, lead.root),
     element("div", {class: "pair"},
-      figure("What it says first, for each pair of first digits", table, count),
-      element("div", {},
-        figure(`Half trained: ${half.batches} batches of ${half.digits} digits`, sum),
-        figure(`Fully trained, and wrong: ${full.digits} digits, seed ${full.seed}`, again),
-        element("p", {class: "note"}, `0 + 0 in front mends ${full.mended} of the shortest wrong sums that we found, `
-          + `one for each of ${full.tried} fully trained networks. They were picked `
-          + "for being wrong, so other changes may mend them, too."))),
-    element("p", {class: "note"}, "Before the first column the state is empty. In training on numbers of "
-      + `${half.digits} digits that is one column in ${half.digits + 1}, so what to say there is learned last. `
-      + `A column 0 + 0 leaves a state that says “no carry”: with it, ${share(half.led)} of such sums come out right, `
-      + `without it ${share(half.plain)}.`));
+      figure("Its answer in the ones column, for each pair of ones digits (first number ↓, second →)", table, count),
+      figure("The pair you chose, in a longer sum", sum)),
+    element("p", {class: "note"}, `The network is half trained: it has seen ${half.batches} batches of numbers with `
+      + `${half.digits} digits. After a column 0 + 0 (both numbers times ten) its state is no longer empty, but one that `
+      + `means “no carry”. With it, ${share(half.led)} of random sums come out right, without it ${share(half.plain)}.`));
   const say = announce(body);
 
   /** @param {number} pair */
@@ -91,9 +83,8 @@ function fill(body, {half, full}) {
       element("strong", {class: bad ? "bad" : "good"}, bad ? `${bad} of 100 are wrong` : "All 100 are right"),
       bad && !led && larger === bad ? ", each by one too many: a carry that nobody sent." : ".");
     const [a, b] = [UPPER[0] + Math.floor(chosen / 10), UPPER[1] + chosen % 10];
-    sum.replaceChildren(written(add(young, a, b, led).slice(0, -1), led, "…"));
-    again.replaceChildren(written(add(old, full.pair[0], full.pair[1], led), led, ""));
-    say(`${led ? "0 + 0 in front" : "Nothing in front"}: ${count.textContent}`);
+    sum.replaceChildren(written(add(young, a, b, led).slice(0, -1), led));
+    say(`${led ? "0 + 0 read first" : "Nothing read first"}: ${count.textContent}`);
   }
 
   show();
@@ -103,7 +94,7 @@ function fill(body, {half, full}) {
 const right = pair => (Math.floor(pair / 10) + pair % 10) % 10;
 
 /** @param {number} value */
-const share = value => `${(100 * value).toFixed(value > 0.99 && value < 1 ? 1 : 0)} %`;
+const share = value => `${(100 * value).toFixed(value > 0.99 && value < 1 ? 1 : 0)}%`;
 
 /** What a network says to a first column. @param {Network} network @param {number} pair @param {boolean} led */
 function first(network, pair, led) {
@@ -112,25 +103,23 @@ function first(network, pair, led) {
   return network.step(state, Math.floor(pair / 10), pair % 10).said;
 }
 
-/** A sum column by column, the one in front first if there is one.
+/** A sum column by column, 0 + 0 first if it is led by it.
  * @param {Network} network @param {string} a @param {string} b @param {boolean} led @returns {Column[]} */
 function add(network, a, b, led) {
   const {columns} = network.add(led ? `${a}0` : a, led ? `${b}0` : b);
   return columns.map(({a, b, said, total}) => ({a, b, said, right: total}));
 }
 
-/** A sum as by hand, least significant column first; `more` stands where it goes on.
- * @param {Column[]} columns @param {boolean} led @param {string} more */
-function written(columns, led, more) {
-  const empty = ({a, b}, i) => !more && i === columns.length - 1 && !a && !b;  // the last carry's column
+/** A sum as by hand, least significant column first, which goes on to the left.
+ * @param {Column[]} columns @param {boolean} led */
+function written(columns, led) {
   const row = (name, cell, bad = _ => false) => element("tr", {}, element("th", {scope: "row"}, name),
-    more ? element("td", {}, cell === truth ? "" : more) : null,
+    element("td", {}, cell === truth ? "" : "…"),
     ...columns.map((column, i) => element("td", {class: `${led && !i ? "extra" : ""} ${bad(column) ? "bad" : ""}`},
                                           String(cell(column, i)))).reverse());
   const wrong = ({said, right}) => said !== right;
   const truth = column => wrong(column) ? column.right : "";
   return element("table", {class: "digits"},
-    row("", (column, i) => empty(column, i) ? "" : column.a), row("+", (column, i) => empty(column, i) ? "" : column.b),
-    row("says", (column, i) => empty(column, i) && !column.said && !column.right ? "" : column.said, wrong),
+    row("", column => column.a), row("+", column => column.b), row("says", column => column.said, wrong),
     row(columns.some(wrong) ? "right is" : "", truth));
 }

@@ -49,9 +49,9 @@ def beat():
         for place, digit in enumerate(reversed(text)):
             wrong = text is said and digit != total[::-1][place : place + 1]
             marks.append(f'<g font-size="22">{words(230 - 22 * place, y, digit, fill=f"var(--{PAINT_OF[wrong]})")}</g>')
-    return piece(f"This network got {facts['right']:,} of {facts['count']:,} random sums right. Find one that it gets "
-                 "wrong.", [panel("The shortest that a search found", 135, marks)],
-                 "It reads two numbers column by column, from the right, and says a digit for each.")
+    return piece(f"This network got {facts['right']:,} of {facts['count']:,} random sums right. But not this one.",
+                 [panel("The shortest wrong sum that a search found", 135, marks)],
+                 "It reads two numbers column by column, from the right, and answers each with a digit.")
 
 
 def learn():
@@ -79,7 +79,7 @@ def prove():
         x, high = 4 + step * place, 120 * new / max(columns)
         marks += [f'<path d="M{x:.4g} 150h{step - 6:.4g}v{-high:.4g}h{6 - step:.4g}z" fill="{PAINT[0]}"/>',
                   words(x + step / 2 - 3, 144 - high, new), words(x + step / 2 - 3, 168, place + 1)]
-    return piece("Can yours be proved?", [panel("New states by columns read", 174, marks)],
+    return piece("Train a network and prove it", [panel("New states by columns read", 174, marks)],
                  "A network trained with noise, its state rounded to whole numbers after each column. No column leads "
                  f"out of these {found['states']:,} states, and every digit is right: so it adds numbers of every "
                  "length.")
@@ -101,9 +101,9 @@ def fade():
                 marks.append(line(zip(across, height(reading(model, weights, first)), strict=True), paint))
         panels.append(panel(f"Training: {name}, {len(models)} seeds", 198, marks))
     return piece("How long does a carry last?", panels,
-                 "What a probe reads off the state, nine after nine, of 999…9 + 1 and 999…9 + 0: a weighted sum of the "
-                 "state’s units, fitted to be 1 for a carry and −1 for none. Where the two lines of a network meet, "
-                 "the carry is forgotten.")
+                 "How clearly the state shows the carry in 999…9 + 1 and 999…9 + 0, nine after nine: a weighted sum of "
+                 "the state’s numbers, fitted to be 1 for a carry and −1 for none. Where the two lines of a network "
+                 "meet, the carry is forgotten.")
 
 
 def height(value):
@@ -119,12 +119,12 @@ def reading(model, weights, first):
 
 
 def phantom():
-    """Which first digits a half-trained network gets wrong, without and with a column 0 + 0 in front."""
+    """Which ones digits a half-trained network gets wrong, without and with a column 0 + 0 read first."""
     half, = recorded(configs([0], **pieces.HALF_TRAINED))
     a, b = np.divmod(np.arange(100), 10)
     pairs = a[:, None], b[:, None]
-    said = {"Nothing in front": half.model.predict(*pairs)[:, 0],
-            "0 + 0 in front": half.model.predict(*with_lead(*pairs))[:, 1]}
+    said = {"The ones are read first": half.model.predict(*pairs)[:, 0],
+            "0 + 0 is read first": half.model.predict(*with_lead(*pairs))[:, 1]}
     panels, counts = [], []
     for name, digits in said.items():
         wrong = digits != (a + b) % 10
@@ -135,12 +135,13 @@ def phantom():
             marks.append(f'<path d="{squares}" fill="{fill}"/>')
         panels.append(panel(f"{name}: {counts[-1]} wrong", 244, marks))
     return piece("Where does the extra one come from?", panels,
-                 f"Which pairs of first digits a network gets wrong after {half.config.batches} batches of "
-                 f"{half.config.digit_len} digits: {counts[0]} of 100, and with a column 0 + 0 in front {counts[1]}.")
+                 f"Which pairs of ones digits a network gets wrong after {half.config.batches} batches of "
+                 f"{half.config.digit_len} digits: {counts[0]} of 100. If a column 0 + 0 is read before them, it is "
+                 f"{counts[1]}.")
 
 
 def dose():
-    """Batches by length and the first digit's share of the loss, as dose.js draws them, grouped by each."""
+    """Batches by length and the ones digit's share of the loss, as dose.js draws them, grouped by each."""
     found, panels = pieces.dose(), []
     rows, left, right = found["rows"], 104, WIDTH - 44
     values = [batches for row in rows for batches in row["batches"]]
@@ -165,10 +166,10 @@ def dose():
                 marks.append(words(x(max(row["batches"])) + 11, y + 9, f"{row['middle']:g}", "start", PAINT[0]))
             y += 34
         panels.append(panel(f"Grouped by {'share' if way == 'share' else 'length'}", y, marks))
-    return piece("Is it the length, or the first digit’s share?", panels,
-                 f"A dot is one of {found['seeds']} seeds, the number the middle one’s batches until 99 % of sums are "
-                 "right. Filled: the share that the length gives. Hollow: a share set by hand. Rows of one share stand "
-                 "closer together than rows of one length.")
+    return piece("Is it the length, or the ones digit’s share of the loss?", panels,
+                 "A dot is one network: how many batches it needs until 99% of sums are right. The number is the "
+                 f"median of {found['seeds']} seeds. Filled: the natural share of the loss. Hollow: a share set by us. "
+                 "Rows of one share stand closer together than rows of one length.")
 
 
 def claims(found=None):
@@ -186,12 +187,12 @@ def claims(found=None):
 
 
 def machine():
-    """The ten parabolas of the small adder, with its latch open and closed."""
+    """The ten parabolas of the small adder, with its latch down and up."""
     shift, closed = parabolas()
-    return piece("Can a network be unable to be wrong?", [panel(name, 150, marks) for name, marks in closed.items()],
-                 "The adder of 52 parameters: a latch, a line, and ten parabolas over it. The one on top is the digit. "
-                 f"A carry slides all ten by {shift:.0f} places, and 300 cases prove that the right one is on top at "
-                 "every length.")
+    return piece("Watch a network that cannot go wrong", [panel(name, 150, marks) for name, marks in closed.items()],
+                 "The adder of 52 parameters has two units: a latch, which is up for a carry, and a unit that measures "
+                 "the sum. Of ten curves the highest at that point is the answer. A carry shifts all ten by "
+                 f"{shift:.0f} places, and 300 cases prove that the right one is the highest at every length.")
 
 
 def preview():
@@ -208,7 +209,7 @@ def preview():
 
 
 def parabolas():
-    """How many places a carry slides them; {name of a panel: its marks}, the latch open and closed.
+    """How many places a carry slides them; {name of a panel: its marks}, the latch down and up.
 
     A digit's logit over v is a line. Less what all ten share, a parabola in v, it is a parabola with its top near the
     sums that end in the digit, as in small.js.
@@ -221,7 +222,7 @@ def parabolas():
     curvature, shift = -bend, slide / bend
     scale, origin = per_digit / (2 * curvature), tilt / (2 * curvature)
     panels = {}
-    for output, name in ((-1, "Latch open: no carry goes on"), (1, "Latch closed: a carry goes on")):
+    for output, name in ((-1, "Latch down: no carry"), (1, "Latch up: carry")):
         moved = shift * (output + 1) / 2
         tops = (line_unit - level) / scale / (2 * curvature) + moved
         at_zero = (small.bias + latch * output - (line_unit - level) * origin / scale

@@ -1,8 +1,8 @@
 """What the article's pieces show, as plain JSON from the shipped records: networks, verdicts, boxes.
 
     fade      how a carry fades along nines, in networks trained in several ways       fade.js
-    phantom   a first digit that is one too large, and the column that mends it        phantom.js
-    dose      batches by length and by the first digit's share of the loss               dose.js
+    phantom   a ones digit that is one too large, and the column that repairs it         phantom.js
+    dose      batches by length and by the ones digit's share of the loss                dose.js
     claims    the original's claims, a dot a seed                                      claims.js
     machine   the proved adder of 52 parameters                                        machine.js
 """
@@ -39,46 +39,20 @@ def fade(kinds=None):
         for seed, model in models.items()]} for name, models in (kinds or trained()).items()]}
 
 
-def mended(model, a, b):
-    """Whether a column 0 + 0 in front makes a sum right: ten times both numbers, whose last digit is 0."""
-    return model.add(f"{a}0", f"{b}0") == 10 * (int(a) + int(b))
-
-
 def phantom():
-    """A half-trained network of long numbers, and the fully trained one whose shortest wrong sum is the shortest.
-
-    Both with what is known of them and is no single sum: how many of many a column 0 + 0 in front makes right.
-    """
+    """A half-trained network of long numbers, and its share of right sums without and with a column 0 + 0 first."""
     half, = recorded(configs([0], **HALF_TRAINED))
     shares = start.tested(half)
-    found = [(run, carries.shortest_wrong(run.model)["pair"]) for run in recorded(configs(range(20))) if run.model]
-    found = [(run, pair) for run, pair in found if pair]
-    full, pair = min(found, key=lambda entry: carries.digits_of(entry[1]))
     return {"half": {"network": network(half.model), "digits": half.config.digit_len, "batches": half.config.batches,
-                     "plain": shares["as trained"], "led": shares["0 + 0 in front"]},
-            "full": {"network": network(full.model), "digits": full.config.digit_len, "seed": full.config.seed,
-                     "pair": pair, "tried": len(found),
-                     "mended": sum(mended(run.model, *pair) for run, pair in found)}}
+                     "plain": shares["as trained"], "led": shares["0 + 0 in front"]}}
 
 
 def dose():
-    """Batches until 99 % of sums are right, seed by seed, for each length and share of the loss of the first digit.
-
-    `parts`: how many times as many batches as 100 digits take a length's share `alone` and the `whole` length take, by
-    the middle seed; `spread`: least and most of the one in the other's logarithm, in single seeds.
-    """
+    """Batches until 99% of sums are right, seed by seed, for each length and share of the loss of the ones digit."""
     found = first_digit.dose(shares=(100, 1000, 5000))
-    logs = {which: np.log(list(times.values())) for which, times in found.items()}
-    known = [n for n, share in found if n == share != 100 and (100, n) in found and (100, 100) in found]
-    rises = {n: (logs[100, n] - logs[100, 100], logs[n, n] - logs[100, 100]) for n in known}
-    middle = {n: [float(np.median(logs[which]) - np.median(logs[100, 100])) for which in ((100, n), (n, n))]
-              for n in known}
-    single = [float(part) for share, whole in rises.values() for part in share / whole]
     return {"rows": [{"digits": n, "share": share, "batches": list(times.values()),
                       "middle": float(np.median(list(times.values())))} for (n, share), times in found.items()],
-            "parts": [{"digits": n, "alone": np.exp(share), "whole": np.exp(whole)}
-                      for n, (share, whole) in middle.items()],
-            "spread": [min(single), max(single)], "seeds": len(next(iter(found.values())))}
+            "seeds": len(next(iter(found.values())))}
 
 
 def claims():

@@ -17,14 +17,14 @@ const number = n => n.toLocaleString("en");
 export default function mount(root, {kinds}) {
   const body = frame(root, {
     name: "prove",
-    question: "Can yours be proved?",
-    hint: "Train a network whose every step is shaken, and let this page try all that it can meet. Then one without."
+    question: "Train a network and prove it",
+    hint: "Train one with noise, and let this page visit every state that it can reach. Then train one without noise."
   });
   let {settings} = kinds[0], shaken = true, job = null, seed = 0, begun = 0;
   let network = null, curve = [], losses = [], closing = null;
 
   const main = button("Train and prove", () => job ? halt("Stopped.") : train(), {class: "main"});
-  const other = button("Other seed", () => { seed++; halt(""); train(); }, {hidden: true});
+  const other = button("Other random start", () => { seed++; halt(""); train(); }, {hidden: true});
   const kind = choice({label: "base", value: "0", options: kinds.map(({name}, i) => [String(i), name]),
                        onchange: value => { ({settings} = kinds[Number(value)]); halt(""); reset(); }});
   const shake = choice({label: "noise", value: "on", options: [["on", "on"], ["off", "off"]],
@@ -36,9 +36,9 @@ export default function mount(root, {kinds}) {
     return {item, progress, news};
   };
   const training = stage("Train", "");
-  const proving = stage("Prove", "Its state is rounded to −1, 0 or 1 after each column. So there are finitely many: " +
-    "visit each that any sum can reach, and check the digit it says for every pair that may come next.");
-  const repairing = stage("Take the rounding away", "The same weights, not rounded: what does the search find?");
+  const proving = stage("Prove", "The state is rounded to −1, 0 or 1 after each column, so there are only finitely many states. " +
+    "The page visits each one that some sum leads to, and checks the answer to every pair of digits there.");
+  const repairing = stage("Take the rounding away", "The same weights without rounding: does the search find a wrong sum?");
   repairing.progress.remove();
   const chart = canvas("states still to be checked, by states checked", 130, draw);
   chart.root.hidden = true;
@@ -99,8 +99,8 @@ export default function mount(root, {kinds}) {
   function reset() {
     stages.forEach(({news}, i) => { news.textContent = texts[i]; });
     training.news.textContent = `${settings.hidden} units, random sums of ${settings.digits} digits. ` + (shaken ?
-      "After each column its state is shaken, harder and harder: what it must remember, it has to remember firmly." :
-      "All as with noise, but nothing is shaken.");
+      "After each column noise is added to its state, more and more of it as training goes on." :
+      "All as with noise, but no noise is added.");
     [network, curve, losses, closing, begun] = [null, [], [], null, performance.now()];
     for (const part of [chart.root, verdict, table]) part.hidden = true;
     training.progress.value = proving.progress.value = 0;
@@ -120,7 +120,7 @@ export default function mount(root, {kinds}) {
       const noise = shaken ? `, noise ${Math.min(most, 3 * losses.length / settings.batches).toFixed(2)}` : "";
       training.news.textContent = over
         ? `${number(settings.batches)} batches in ${Math.round(seconds)} seconds, seed ${seed}.`
-        : `Batch ${number(losses.length)}: ${Math.round(100 * last.right)} % of sums right${noise}. ` +
+        : `Batch ${number(losses.length)}: ${Math.round(100 * last.right)}% of sums right${noise}. ` +
           `About ${Math.ceil(left)} s left.`;
       if (!over) return;
       job.stop();
@@ -169,7 +169,7 @@ export default function mount(root, {kinds}) {
       enter(3);
       if (!found) {
         repairing.news.textContent = `${number(tried)} sums tried: ` + (closed && !shortest
-          ? "it keeps its carries, rounded or not. Another seed may not."
+          ? "none is wrong, rounded or not. With another random start one may be."
           : "none is wrong, and nothing proves that none will be.");
         return;
       }
@@ -182,8 +182,7 @@ export default function mount(root, {kinds}) {
       table.replaceChildren(row("", null, found.a), row("+", null, found.b), answer("not rounded", plain),
                             answer("rounded", rounded));
       repairing.news.textContent = `Not rounded, the same weights get a sum of ${found.a.length} digits wrong.` +
-        (rounded.wrong || !closed || shortest ? "" : " Rounding puts the state back in its place after each column, " +
-          "as a digital machine repairs an analog one: so they cannot fail.");
+        (rounded.wrong || !closed || shortest ? "" : " With rounding they get it right, and cannot fail.");
       say(repairing.news.textContent);
       table.scrollLeft = table.scrollWidth;
     });

@@ -38,7 +38,7 @@ export function plane({latch, line}, {boxes, proved}, trail, pose, width) {
   const here = /** @type {Point} */ ([x(pose.u[0]), y(pose.u[1])]);
   if (spots.length) marks.push(dashed(spots[spots.length - 1], here, "var(--faint)"));
   return [...marks, ...spots.map(spot => ball(spot, "var(--faint)", 3)), ball(here, "var(--ink)"),
-          words(4, 204, "← latch open"), words(width - 4, 204, "latch closed →", "end")];
+          words(4, 204, "← latch down"), words(width - 4, 204, "latch up →", "end")];
 }
 
 /** The latch: what it puts out for each sum that it sees.
@@ -52,7 +52,7 @@ export function latch({perSum}, flip, pose, width) {
     svg("rect", {x: x(9), y: 20, width: x(10) - x(9), height: 156, fill: "var(--shade)"}),
     curve(bend, {stroke: "var(--faint)", "stroke-width": 2}),
     dashed([at, 176], [at, y(pose.latch)], paint), ball([at, y(pose.latch)], paint),
-    words(x(-1), y(1) - 10, "closed: a carry goes on"), words(x(19.5), y(-1) - 10, "open: none", "end"),
+    words(x(-1), y(1) - 10, "up: carry"), words(x(19.5), y(-1) - 10, "down: no carry", "end"),
     words(x(0), 190, "0", "middle"), words(x(9) - 3, 190, "9", "end"), words(x(10) + 3, 190, "10"),
     words(x(18), 190, "18", "middle"), words(width / 2, 206, "the sum it sees", "middle")];
 }
@@ -80,7 +80,7 @@ export function parabolas(net, terms, pose, speaks, width) {
   const spot = /** @type {Point} */ ([x(clamp(pose.x, LEAST, MOST)), clamp(y(here[said]), 6, 196)]);
   if (speaks) best.push(dashed([spot[0], 204], spot, "var(--ink)"), ball(spot, paint));
   return [rule([6, 197], [width - 6, 197]), ...others, ...best, words(x(0), 222, "0", "middle"),
-          words(x(10), 222, "what the line unit reads", "middle"), words(x(20), 222, "20", "middle")];
+          words(x(10), 222, "what unit 2 measures", "middle"), words(x(20), 222, "20", "middle")];
 }
 
 /** Points of a digit's parabola, as far as they are shown.

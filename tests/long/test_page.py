@@ -108,7 +108,7 @@ def test_widgets_live_in_jupyterlab(lab, tmp_path):
         click(".lm-MenuBar-itemLabel", "Run")
         click(".lm-Menu-itemLabel", "Run All Cells")
         wait("document.querySelectorAll('.addrnn .body').length === 3")
-        click(".beat button", "Find one")
+        click(".beat button", "Show me another wrong sum")
         wait("document.querySelector('.beat .verdict').textContent.includes('It took')")
         click(".learn button", "Train")
         wait("document.querySelector('.learn .verdict').textContent.includes('Learned')")

@@ -20,6 +20,9 @@ function Link(link)
     if alone and stem ~= alone then
       return link.content
     end
+    if not page and link.classes:includes("where") then -- on paper a place has a section and a page
+      return pandoc.RawInline("typst", "#where(<" .. fragment:sub(2) .. ">)")
+    end
     link.target = page and stem .. ".html" .. fragment or "#" .. stem
     return link
   end
@@ -103,11 +106,24 @@ function Table(tab)
   return tab
 end
 
+-- The mark of an undecided seed is a dot as large as the others, in grey.
+local function undecided(str)
+  local others, count = str.text:gsub("·", ""), select(2, str.text:gsub("·", "●"))
+  if count > 0 and not others:gsub("●", ""):gsub("○", ""):match("%S") then
+    local dots = ("●"):rep(count)
+    return { pandoc.Str(others), page and pandoc.Span(dots, { class = "open" })
+             or pandoc.RawInline("typst", "#text(fill: luma(60%))[" .. dots .. "]") }
+  end
+end
+
 -- Code is folded away on a page and left out of the PDF, but for what is shown on purpose.
 function Div(div)
   local only = div.attributes.only
   if only and (only == "page") ~= page then
     return {}
+  end
+  if div.classes:includes("verdict") or div.classes:includes("verdicts") then
+    div = div:walk({ Str = undecided })
   end
   if div.attributes.widths then -- of a table's columns, in percent
     local widths = div.attributes.widths
@@ -122,7 +138,7 @@ function Div(div)
     div.attributes.widths = nil
     return div
   end
-  local styled = { headline = true, lead = true }
+  local styled = { shown = true, verdict = true }
   if not page and styled[div.classes[1]] then -- functions of report.typ
     return { raw("#" .. div.classes[1] .. "["), div, raw("]") }
   end
@@ -141,7 +157,20 @@ function Math(formula)
   end
 end
 
+-- On paper a line or two that lead to a figure or a table stand with it.
+local function led(blocks)
+  local found = pandoc.List()
+  for i, block in ipairs(blocks) do
+    local after = blocks[i + 1]
+    local leads = block.t == "Para" and after and (after.t == "Figure" or after.t == "Table")
+                  and utf8.len(pandoc.utils.stringify(block)) < 250
+    found:extend(leads and { raw("#lead["), block, raw("]") } or { block })
+  end
+  return found
+end
+
 function Pandoc(doc)
+  doc.blocks = page and doc.blocks or led(doc.blocks)
   doc.meta.sections = sections
   doc.meta.title = title or doc.meta.title
   return doc
