@@ -545,13 +545,13 @@ def rate_headings(said, runs, saves, high):
 
 # 08
 
-ACCURACIES = {f"{share:g} % of sums right": functools.partial(sums, least=round(20 * share))
+ACCURACIES = {f"{share:g}% of sums right": functools.partial(sums, least=round(20 * share))
               for share in (50, 80, 90, 95, 98, 99, 99.5)}
 LOSSES = {f"loss below {level}": functools.partial(loss, level=Fraction(level)) for level in (
     "1.5", "1", "0.7", "0.5", "0.3", "0.2", "0.1", "0.07", "0.05", "0.03", "0.02", "0.01")}
 
 
-TEST = [f"{share} % of sums right in the test{end}" for share in (99, 100) for end in ("", ", for good")]
+TEST = [f"{share}% of sums right in the test{end}" for share in (99, 100) for end in ("", ", for good")]
 SHOWN = {*ACCURACIES, *TEST, "batches missed in all", *(f"loss below {level}" for level in (
     "1", "0.5", "0.2", "0.1", "0.05", "0.02", "0.01"))}
 
@@ -588,7 +588,7 @@ def appendix(said, seeds, **_):
     for about, values in groups.items():
         name = digits if "length" in about else layers if "layers" in about.split(",")[0] else str
         for a, b in pairwise(values if "cells" in about else list(values)[::-1]):
-            for measure, of in (("loss below 0.1", loss), ("99 % of sums right", sums)):
+            for measure, of in (("loss below 0.1", loss), ("99% of sums right", sums)):
                 times = together({x: values[x] for x in (a, b)}, of)
                 answers = compared(times, (a, b))
                 seen = all(min(times[a][seed], times[b][seed]) < NEVER for seed in times[a])
@@ -624,7 +624,7 @@ def appendix_headings(kept, groups, found, agree):
         other = any(setting[name] != DEFAULT[name] for name in ("hidden", "embedding", "lr", "chains"))
         others += other or (setting["digit_len"] in (10, 1000) and (setting["cell"], setting["layers"]) != ("RNN", 3))
     again = {
-        "C1a": {f"{share} % of sums right": within_window(20 * share) for share in (50, 80, 90, 95, 98, 99)},
+        "C1a": {f"{share}% of sums right": within_window(20 * share) for share in (50, 80, 90, 95, 98, 99)},
         "C3": {name: compared(together(lengths, of), (5000, 1000, 100, 10)) for name, of in LOSSES.items()},
         "C4": {name: compared(together({n: lengths[n] for n in (10, 100)}, of), (10, 100))
                for name, of in ACCURACIES.items()},
@@ -643,7 +643,7 @@ def appendix_headings(kept, groups, found, agree):
         assert not entry["measures"] or entry["measures"][entry["by"]][0] == entry["verdict"], claim
     words = sides_by_measure(kept)
     turned = [claim for claim, (_, sides) in words.items() if len(sides) == 2]
-    half, most = (kept["C1a"]["measures"][f"{share} % of sums right"] for share in (50, 99))
+    half, most = (kept["C1a"]["measures"][f"{share}% of sums right"] for share in (50, 99))
     cell_order, best = ({name: cell[0] for name, cell in kept[claim]["measures"].items()} for claim in ("C8", "C5b"))
     lens, cells = "length", "cells, 100 digits"
     few = {k: {seed: record for seed, record in rows.items() if seed < 20} for k, rows in deep.items() if k > 1}
@@ -651,12 +651,12 @@ def appendix_headings(kept, groups, found, agree):
     first_look.append(word(*within_window(1980, 20)))
     return {
         "## Two verdicts of ten turn round with the measure": len(words) == 10 and turned == ["C1a", "C8"],
-        "by batch 200 all forty networks have half of their sums right, but only a third have 99 %":
+        "by batch 200 all forty networks have half of their sums right, but only a third have 99%":
             half[1:] == [40, 0, 0] and 0.3 < most[1] / 40 < 0.37,
         "The order of the cells (C8) mostly holds at a loss of 0.5, and mostly fails at 0.01":
             (cell_order["loss below 0.5"], cell_order["loss below 0.01"]) == ("mostly holds", "mostly fails"),
-        "it mostly holds at 99 % and above, and is mixed by all other measures": all(
-            verdict == ("mostly holds" if name in ("99 % of sums right", "99.5 % of sums right") else "mixed")
+        "it mostly holds at 99% and above, and is mixed by all other measures": all(
+            verdict == ("mostly holds" if name in ("99% of sums right", "99.5% of sums right") else "mixed")
             for name, verdict in best.items()),
         "For C5b this is so in at least 25 of 40 seeds":
             min(kept["C5b"]["measures"][name][3] for name in TEST) == 25 and len(kept["C5b"]["seeds"]) == 40,

@@ -235,7 +235,7 @@ def test_column_read_first_repairs_as_many_sums_as_the_page_says(facts):
 
 
 def test_share_of_the_first_digit_decides_as_the_article_says(facts):
-    """By the study's file itself: 99 % of the sums of 20 batches in a row, and the recorded runs of the two lengths."""
+    """By the study's file itself: 99% of the sums of 20 batches in a row, and the recorded runs of the two lengths."""
     study = json.loads((ROOT / "records" / "studies" / "first_digit.json").read_text())
     rows = {(row["digits"], row["share"]): row for row in facts["dose"]["rows"]}
     for (digits, share), row in rows.items():

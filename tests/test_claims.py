@@ -44,8 +44,8 @@ def test_answers_of_numpy_are_answers():
 def test_undecided_seeds_are_shown_and_chance_stands_beside_the_share():
     assert claims.share(seeds(2, 1, 1)) == "2 of 4 seeds, 1 undecided" and claims.share(seeds(1, 0)) == "1 of 1 seed"
     assert claims.evidence_of(seeds(13, 5, 2), 4) == (
-        "13 of 20 seeds, 2 undecided; 95 % interval 41% to 91%; a random order would be right 1 time in 4")
-    assert claims.evidence_of(seeds(0, 6), what="model") == "0 of 6 models; 95 % interval 0% to 46%"
+        "13 of 20 seeds, 2 undecided; 95% interval 41% to 91%; a random order would be right 1 time in 4")
+    assert claims.evidence_of(seeds(0, 6), what="model") == "0 of 6 models; 95% interval 0% to 46%"
 
 
 def test_an_order_is_asked_of_the_link_that_breaks_it():
@@ -66,7 +66,7 @@ def test_a_verdict_is_kept_by_every_measure_its_own_first():
     by_measure = claims.flips(found, Measure("loss", 0.1))
     assert list(by_measure.items()) == [
         ("loss below 0.1", ["holds", 6, 0, 0]), ("loss below 0.3", ["mostly holds", 8, 1, 0]),
-        ("loss below 1.5", ["mixed", 3, 3, 0]), ("100 % of sums right in the test", ["not settled", 0, 5, 1])]
+        ("loss below 1.5", ["mixed", 3, 3, 0]), ("100% of sums right in the test", ["not settled", 0, 5, 1])]
     assert claims.flips({Measure("loss", 0.1): {}}, Measure("loss", 0.1)) == {}
 
 
@@ -121,7 +121,7 @@ def test_verdicts_are_merged_claim_by_claim_in_the_claims_order(home):
     entries = json.loads(path.read_text())
     assert list(entries) == ["C2", "C10a"]
     assert entries["C10a"] == {"verdict": "mixed", "sentence": "ten, again and whole",
-                               "evidence": "3 of 5 seeds; 95 % interval 15% to 95%; "
+                               "evidence": "3 of 5 seeds; 95% interval 15% to 95%; "
                                            "a random order would be right 1 time in 6",
                                "seeds": [True] * 3 + [False] * 2, "by": "so",
                                "measures": {"so": ["mixed", 3, 2, 0]}}

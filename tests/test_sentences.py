@@ -53,8 +53,8 @@ def baseline(said, seeds, claim_seeds, digit_len, layers, batches, random_sums):
     runs = group(seeds, digit_len=digit_len, layers=layers)
     assert all(len(record["loss"]) == batches for record in runs.values())
     times, live = {seed: sums(record) for seed, record in runs.items()}, group([0], layers=layers)[0]
-    said.titled("01_live", f"Seed 0 takes {number(sums(live), batches)} batches to 99 % of sums right")
-    said.titled("01_baseline", f"99 % of sums right: the median of the seeds ({len(runs)}) takes "
+    said.titled("01_live", f"Seed 0 takes {number(sums(live), batches)} batches to 99% of sums right")
+    said.titled("01_baseline", f"99% of sums right: the median of the seeds ({len(runs)}) takes "
                                f"{number(median(times.values()), batches)} batches")
     asked = [sums(record) for record in group(claim_seeds, digit_len=digit_len, layers=layers).values()]
     window = [100 <= batch <= 200 for batch in asked]
@@ -72,12 +72,12 @@ def baseline(said, seeds, claim_seeds, digit_len, layers, batches, random_sums):
     said.judges("C2", (sum(fall >= 0.9 for fall in falls[0]), sum(fall < 0.9 for fall in falls[0]), 0))
     for fall, end in zip(falls, (400, 200), strict=True):
         low, high = math.floor(100 * min(fall)), math.ceil(100 * max(fall))
-        said.says(f"{low} % to {high} % lies before batch {end}" if end == 400 else
-                  f"{low} % to {high} % before batch {end}")
+        said.says(f"{low}% to {high}% lies before batch {end}" if end == 400 else
+                  f"{low}% to {high}% before batch {end}")
     there = [batch for batch in times.values() if batch < NEVER]
     said.says(f"right in {len(there)} of {len(times)} seeds")
     one = number(sums(group([0], layers=1)[0]), batches)
-    said.titled("01_one", f"Seed 0 takes {one} batches to 99 % of sums right")
+    said.titled("01_one", f"Seed 0 takes {one} batches to 99% of sums right")
     for units in (16, 32, 64, 128):
         found = [number(sums(record, 500)) for record in group(range(3), hidden=units).values()]
         said.says(f"| {units} | {' | '.join(n.replace('never', 'more than 500') for n in found)} |")
@@ -130,7 +130,7 @@ def baseline_headings(times):
         a, b = (part[::-1].ljust(5, "0") for part in known[record["weights"][:16]]["shortest wrong of 1000"]["pair"])
         nines[seed] = "".join("9" if int(x) + int(y) == 9 else "-" for x, y in zip(a, b, strict=True))
     return {"## Every seed learns it within 250 batches": len(times) == 20 and max(times.values()) <= 250,
-            "with 90 % the first claim would hold": all(
+            "with 90% the first claim would hold": all(
                 100 <= sums(record, least=1800) <= 200 for record in group(range(40)).values()),
             "Seventeen of the twenty sums begin with three or more such columns":
                 sum(row.startswith("999") for row in nines.values()) == 17 and len(nines) == 20,

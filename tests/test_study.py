@@ -104,7 +104,7 @@ def test_a_run_that_is_the_beginning_of_another_is_not_counted_twice(home):
 
 
 def test_shares_are_spanned_by_whole_per_cent():
-    assert [views.span(shares) for shares in ([0.726, 0.95], [1.0], [])] == ["72 % to 95 %", "100 %", "-"]
+    assert [views.span(shares) for shares in ([0.726, 0.95], [1.0], [])] == ["72% to 95%", "100%", "-"]
 
 
 # Pictures
@@ -113,8 +113,8 @@ ENTRIES = {
     "C2": {"by": "", "verdict": "holds", "measures": {"50% of the fall": ["holds", 6, 0, 0], "loss below 1": []}},
     "C3": {"by": "loss below 0.1", "verdict": "holds", "measures": {
         "loss below 0.1": ["holds", 6, 0, 0], "loss below 1": ["not settled", 3, 0, 3], "loss below 0.7": []}},
-    "C4": {"by": "99 % of sums right", "verdict": "fails", "measures": {
-        "99 % of sums right": ["fails", 0, 6, 0], "100 % of sums right in the test, for good": ["mixed", 3, 3, 0],
+    "C4": {"by": "99% of sums right", "verdict": "fails", "measures": {
+        "99% of sums right": ["fails", 0, 6, 0], "100% of sums right in the test, for good": ["mixed", 3, 3, 0],
         "batches missed in all": ["mostly fails", 1, 9, 0], "loss below 0.1": ["holds", 6, 0, 0]}}}
 
 

@@ -183,7 +183,7 @@ def ends(answers):
 def verdict(claim, answers, among=None, what="seed"):
     """How the verdict begins, and the evidence in it."""
     low, high = ends(answers)
-    evidence = f"{share(answers, what)}; 95 % interval {low:.0%} to {high:.0%}"
+    evidence = f"{share(answers, what)}; 95% interval {low:.0%} to {high:.0%}"
     chance = f"; a random order would be right 1 time in {among}" if among else ""
     return f"**{claim}: {word(*answers)}.**", f"{evidence}{chance}."
 

@@ -31,7 +31,7 @@ CLAIMS = {
 
 
 def judge(found):
-    """The verdict on what was found, {seed: True, False or None}, by the exact 95 % interval of the share of yes.
+    """The verdict on what was found, {seed: True, False or None}, by the exact 95% interval of the share of yes.
 
     holds, mostly holds   it lies above one half, and no seed says no, or some do
     fails, mostly fails   it lies below one half, and no seed says yes, or some do
@@ -122,9 +122,9 @@ def share(found, what="seed"):
 
 
 def evidence_of(found, among=None, what="seed"):
-    """The share of yes with its 95 % interval, and what chance would give where one of `among` orders is claimed."""
+    """The share of yes with its 95% interval, and what chance would give where one of `among` orders is claimed."""
     low, high = measures.interval(*counts(found))
-    words = f"{share(found, what)}; 95 % interval {low:.0%} to {high:.0%}"
+    words = f"{share(found, what)}; 95% interval {low:.0%} to {high:.0%}"
     return words + (f"; a random order would be right 1 time in {among}" if among else "")
 
 
@@ -189,7 +189,7 @@ def pairs(groups, pairs, by):
     """What each measure says of each pair of settings: [(a, b, {measure: (found, ratio)})].
 
     found: {seed: whether a gets there before b}. ratio: the batches of a over those of b in the same seeds, their
-    median and its 95 % interval, as `measures.ratio` gives them. `by` lists the measures.
+    median and its 95% interval, as `measures.ratio` gives them. `by` lists the measures.
     """
     rows = []
     for a, b in pairs:

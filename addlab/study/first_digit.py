@@ -108,7 +108,7 @@ def trained(config, result):
 
 
 def needed(digit_len, share, measure=measures.ACCURACY):
-    """{seed: batches} until 99 % of sums are right; with its own share the recorded runs of the report."""
+    """{seed: batches} until 99% of sums are right; with its own share the recorded runs of the report."""
     group = recorded(configs(range(10), digit_len=digit_len)) if share == digit_len else runs(digit_len, share)
     return measures.by_seed(group, measure)
 
@@ -145,7 +145,7 @@ def leads(model):
 # What is late
 
 def crossed():
-    """Batches until 99 % of sums are right, [weights, data]: every first weights with every data, 100 digits."""
+    """Batches until 99% of sums are right, [weights, data]: every first weights with every data, 100 digits."""
     known, times = results(STUDY), {}
     for config, share, data in plan():
         if (config.digit_len, share) == (100, 100) and (result := known.get(key(config, share, data))):
@@ -162,7 +162,7 @@ def parts_of_variance(times):
 # In pictures
 
 def dose(digit_lens=(100, 1000, 5000), shares=(10, 100, 300, 1000, 5000), least=5):
-    """{(length, share): {seed: batches until 99 % of sums are right}}, of the seeds that all have.
+    """{(length, share): {seed: batches until 99% of sums are right}}, of the seeds that all have.
 
     Shares of which fewer than `least` seeds have been trained are left out.
     """
@@ -171,7 +171,7 @@ def dose(digit_lens=(100, 1000, 5000), shares=(10, 100, 300, 1000, 5000), least=
 
 
 def dose_figure(found):
-    """Batches until 99 % of sums are right against the ones digit's share of the loss; found: `dose()`.
+    """Batches until 99% of sums are right against the ones digit's share of the loss; found: `dose()`.
 
     A dot for each seed, filled where the share is the length's own, and a line through the medians of a length.
     """

@@ -49,9 +49,9 @@ class Curves:
 
 
 def finding(runs):
-    """How soon the last of some runs has 99 % of its sums right."""
+    """How soon the last of some runs has 99% of its sums right."""
     takes = claims.reached(runs[-1:], measures.ACCURACY)
-    return f"Seed {runs[-1].config.seed} takes {takes} batches to 99 % of sums right"
+    return f"Seed {runs[-1].config.seed} takes {takes} batches to 99% of sums right"
 
 
 def frame(run, width=340, height=150):

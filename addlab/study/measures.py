@@ -54,7 +54,7 @@ class Measure:
             return "batches missed in all"
         what = "first digits" if self.of == "first digit" else "sums"
         test = {"test": " in the test", "test for good": " in the test, for good"}.get(self.of, "")
-        return f"{float(100 * self.level):g} % of {what} right{test}"
+        return f"{float(100 * self.level):g}% of {what} right{test}"
 
 
 LOSS, ACCURACY = Measure("loss", 0.1), Measure("accuracy", 0.99)  # by which verdicts are made
@@ -192,7 +192,7 @@ def shared(settings):
 # How sure several seeds make us
 
 def interval(yes, no, undecided=0):
-    """The exact 95 % interval of the share of yes (Clopper and Pearson 1934): (low, high).
+    """The exact 95% interval of the share of yes (Clopper and Pearson 1934): (low, high).
 
     What is undecided could be either, so it counts against both ends.
     """

@@ -91,7 +91,7 @@ def trained(config, falling, **seams):
 def outcome(run, name):
     """What is kept of a run: by what it is proved, and how far it keeps a carry without being rounded.
 
-    "reached": by which batch 99 % of the sums were right, with the noise of training, or None. "survived": the least
+    "reached": by which batch 99% of the sums were right, with the noise of training, or None. "survived": the least
     and the median columns of chains. And what `proofs` says.
     """
     chains = survival(run.model, 10)

@@ -44,11 +44,11 @@ def names_of(kind, values):
 
 
 def span(shares):
-    """Shares from the least to the most, in words, whole per cent that hold them: "92 % to 98 %"; "-" for none."""
+    """Shares from the least to the most, in words, whole per cent that hold them: "92% to 98%"; "-" for none."""
     if not shares:
         return "-"
     low, high = math.floor(100 * min(shares)), math.ceil(100 * max(shares))
-    return f"{low} %" if low == high else f"{low} % to {high} %"
+    return f"{low}%" if low == high else f"{low}% to {high}%"
 
 
 def recorded_runs():

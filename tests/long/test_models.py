@@ -62,8 +62,8 @@ def test_stalled_networks_fail_by_their_ones_digit():
     for digits, batches, count in ((1000, batch, 500), (5000, 300, 100)):
         found = [wrong(model, *pairs(count, digits)) for _, model in sorted(
             shipped(digit_len=digits, cell="RNN", layers=3, batches=batches), key=lambda one: one[0]["seed"])]
-        row = re.search(rf"\| {digits} digits, {batches} batches \| {len(found)} \| (\d+) % to (\d+) % \| "
-                        r"(\d+) % to (\d+) % \|", said.text)
+        row = re.search(rf"\| {digits} digits, {batches} batches \| {len(found)} \| (\d+)% to (\d+)% \| "
+                        r"(\d+)% to (\d+)% \|", said.text)
         for ends, shares in zip((row.group(1, 2), row.group(3, 4)),
                                 (list(map(right, found)), [right(errors[:, 1:]) for errors in found]), strict=True):
             assert [100 * min(shares), 100 * max(shares)] == pytest.approx(list(map(int, ends)), abs=8), shares
