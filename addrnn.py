@@ -12,13 +12,12 @@ if __name__ == "__main__":  # run as a program: before what is slow to import, s
 import dataclasses
 import functools
 import time
-import warnings
 
 import numpy as np
 import torch
 from torch import nn
 
-from addlab import engine, files, inputs
+from addlab import engine, files, inputs, workers
 from addlab.devices import Draws, as_digits, check_room, device_name, device_of, evaluating, full_precision, pick_device
 from addlab.inputs import COUNT, LEVEL, RATE, SEED, SHARE
 from addlab.noisy import noisy_states
@@ -65,14 +64,16 @@ def streams(seed: int) -> list[np.random.Generator]:
 # Data: numbers are arrays of digits, least significant first, so that a carry travels with time
 
 @engine.kernel
-def add_columns(num1, num2, total):
+def add_columns(num1, num2):
     """As at school: carry in, digit, carry out. The arrays are int64 [count, digits]."""
+    total = np.empty_like(num1)
     for row in range(num1.shape[0]):
         carry = 0
         for column in range(num1.shape[1]):
             both = num1[row, column] + num2[row, column] + carry
             carry = 1 if both > 9 else 0
             total[row, column] = both - 10 * carry
+    return total
 
 
 def carry_add(num1: np.ndarray, num2: np.ndarray) -> np.ndarray:
@@ -86,12 +87,8 @@ def carry_add(num1: np.ndarray, num2: np.ndarray) -> np.ndarray:
         carry in  0  1  1  0
         total     3  2  6  0
     """
-    num1 = np.ascontiguousarray(num1, dtype=np.int64)
-    num2 = np.ascontiguousarray(num2, dtype=np.int64)
-    total = np.empty_like(num1)
-    digits = num1.shape[-1]
-    add_columns(num1.reshape(-1, digits), num2.reshape(-1, digits), total.reshape(-1, digits))
-    return total
+    rows = [np.ascontiguousarray(digits, np.int64).reshape(-1, np.shape(digits)[-1]) for digits in (num1, num2)]
+    return add_columns(*rows).reshape(np.shape(num1))
 
 
 def sample(count: int, digit_len: int, rng: np.random.Generator, chains: float = 0.0) -> tuple[np.ndarray, ...]:
@@ -102,8 +99,7 @@ def sample(count: int, digit_len: int, rng: np.random.Generator, chains: float =
     """
     inputs.checked(rng, inputs.GENERATOR, "rng")
     inputs.checked(chains, SHARE, "chains (--chains)")
-    num1 = np.zeros((count, digit_len + 1), dtype=np.int64)
-    num2 = np.zeros((count, digit_len + 1), dtype=np.int64)
+    num1, num2 = np.zeros((2, count, digit_len + 1), dtype=np.int64)
     num1[:, :-1] = rng.integers(0, 10, (count, digit_len), dtype=np.int8)
     num2[:, :-1] = rng.integers(0, 10, (count, digit_len), dtype=np.int8)
     if chains:
@@ -126,12 +122,10 @@ class Adder(nn.Module):
     def __init__(self, config: Config):
         super().__init__()
         self.config = config
-        with torch.device("meta"):  # shapes alone, or torch would draw weights, too
-            vectors = torch.empty(10, config.embedding, dtype=torch.float32)  # else torch draws, and loads a compiler
-            self.embed_layer = nn.Embedding.from_pretrained(vectors, freeze=False)
+        with torch.random.fork_rng(devices=[]):  # torch draws weights, too, and goes on as if it had not
+            self.embed_layer = nn.Embedding(10, config.embedding, dtype=torch.float32)
             self.rnn = CELLS[config.cell](2 * config.embedding, config.hidden, config.layers, dtype=torch.float32)
             self.dense = nn.Linear(config.hidden, 10, dtype=torch.float32)
-        self.to_empty(device="cpu")
         engine.draw(self, streams(config.seed)[0])
 
     @engine.served  # the kernels compute what this says, in a model that has it unchanged
@@ -165,9 +159,7 @@ class Adder(nn.Module):
     @classmethod
     def load(cls, path) -> "Adder":
         """Read what `save` wrote. Raises ValueError for another file."""
-        config, tensors, grid = read_weights(path, Config)
-        if grid is not None:
-            warnings.warn(f"{path}: its states belong on a grid, which addlab.certify.Rounded.load keeps", stacklevel=2)
+        config, tensors, _ = read_weights(path, Config)
         model = cls(config)
         model.load_state_dict(tensors)
         return model
@@ -191,8 +183,7 @@ def predict(model: nn.Module, num1, num2) -> np.ndarray:
 
 def evaluate(model, num1, num2, total) -> tuple[float, float]:
     """How often a model is right: (share of sums with every digit right, share of digits right)."""
-    own = getattr(model, "predict", None)  # an Adder's is `predict`
-    said = predict(model, num1, num2) if own is None else own(num1, num2)
+    said = predict(model, num1, num2)
     right = said == inputs.shaped(total, said.shape, "total")
     return float(right.all(axis=1).mean()), float(right.mean())
 
@@ -270,11 +261,16 @@ class Training:
         if not run.diverged:
             self.optimizer.step()
             if len(run.loss) % config.eval_every == 0 or run.done:
-                accuracy, digit_accuracy = evaluate(self.model, *self.test_set)
-                run.eval_batch.append(len(run.loss))
-                run.accuracy.append(accuracy)
-                run.digit_accuracy.append(digit_accuracy)
+                self.test()
         run.seconds += time.perf_counter() - begin
+
+    def test(self):
+        """Note how the model does on the test set."""
+        run = self.run
+        accuracy, digit_accuracy = evaluate(self.model, *self.test_set)
+        run.eval_batch.append(len(run.loss))
+        run.accuracy.append(accuracy)
+        run.digit_accuracy.append(digit_accuracy)
 
 
 def train(config: Config, *, device=None, model=None, data=None, optimizer=None, on_batch=None) -> Run:
@@ -292,6 +288,8 @@ def train(config: Config, *, device=None, model=None, data=None, optimizer=None,
             bar.set_postfix(loss=f"{run.loss[-1]:.4f}", accuracy=(run.accuracy or ["-"])[-1], refresh=False)
             bar.update()
             if on_batch is not None and on_batch(run):
+                if run.eval_batch[-1:] != [len(run.loss)]:
+                    training.test()
                 break
     return run
 
@@ -303,7 +301,6 @@ def sweep(configs, executor=None, device=None) -> list[Run]:
     one thread for each core, or as many as ADDRNN_WORKERS says, on a GPU as many as its memory holds. Ctrl-C keeps what
     is done. A run whose record ships no weights comes without a model. Raises RuntimeError, a line for each failed run.
     """
-    from addlab import workers
     return workers.sweep(configs, Config, store(), Training, executor, device)
 
 

@@ -65,5 +65,7 @@ def as_table(run):
     if run.diverged:
         lines.append(f"diverged at batch {len(run.loss)}: the loss is {run.loss[-1]}")
     elif run.accuracy:
+        if not run.done:
+            lines.append(f"stopped after {len(run.loss)} of {run.config.batches} batches")
         lines.append(f"final accuracy {run.accuracy[-1]:.3f} on {run.config.test_batch_size} sums, {run.seconds:.1f} s")
     return "\n".join(lines)

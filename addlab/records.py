@@ -44,11 +44,12 @@ def write_weights(path, tensors, settings):
     write_whole(path, tensor_bytes(tensors, config=settings))
 
 
-def read_weights(path, kind):
+def read_weights(path, kind, rounds=False):
     """(config, weights by name, grid or None) of an adder, from a file of `save`; `kind` is the config's class.
 
     A file without metadata tells what shapes tell: cell, layers, hidden, embedding. What the class does not know, as
-    the field of a user's own subclass, is left out. Raises ValueError, one line, for anything else.
+    the field of a user's own subclass, is left out. Warns of a grid if what is read for does not round to it
+    (`rounds`). Raises ValueError, one line, for anything else.
     """
     try:
         data = read_whole(path)
@@ -56,6 +57,8 @@ def read_weights(path, kind):
         told = beside.get("config", {})
         settings = told | settings_of(tensors, told.get("cell"))
         known = {field.name: settings[field.name] for field in fields(kind) if field.name in settings}
+        if "grid" in beside and not rounds:
+            warnings.warn(f"{path}: its states belong on a grid, which addlab.certify.Rounded.load keeps", stacklevel=3)
         return kind(**known), tensors, beside.get("grid")
     except OSError as error:
         problem = error.strerror

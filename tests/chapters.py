@@ -128,7 +128,7 @@ def digit_length_headings(said, groups, falls, rises, half, five):
                         for name in ("200 pairs of 10", "1800 pairs of 10", "200 pairs of 100"))
     at = {which: median(found.values()) for which, found in five.items()}
     early = median(half[5000].values())
-    table = [list(map(int, re.findall(r"(\d+) %", row))) for row in said.text.splitlines() if " batches | " in row]
+    table = [list(map(int, re.findall(r"(\d+)%", row))) for row in said.text.splitlines() if " batches | " in row]
     return {
         "## With 30 digits the loss falls sooner than with 10": live[0][1] < live[0][0],
         "Whole sums are right sooner, too, which C4 denies": live[1][1] < live[1][0],

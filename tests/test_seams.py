@@ -146,6 +146,29 @@ def test_a_module_without_parameters_is_evaluated():
     assert addrnn.evaluate(School(), *addrnn.sample(20, 6, np.random.default_rng(0))) == (1.0, 1.0)
 
 
+class Opinionated(Both):
+    """A model with a `predict` of its own, which asks for something else."""
+
+    def predict(self, sums):
+        raise AssertionError("nobody asked")
+
+
+def test_a_model_is_evaluated_by_its_logits_whatever_else_it_has():
+    assert len(train(SMALL, model=Opinionated()).accuracy) == len(train(SMALL, model=Both()).accuracy) > 0
+
+
+def test_noise_is_refused_for_a_model_that_has_no_state_of_torchs():
+    with pytest.raises(ValueError, match=r"^noise \(--noise\): got 0.5, allowed is 0 for a model without nn.RNN"):
+        train(dataclasses.replace(SMALL, noise=0.5), model=School(), optimizer=lambda weights: None)
+
+
+@pytest.mark.parametrize("stop", [2, 3])
+def test_a_run_that_is_stopped_is_tested_where_it_stops(stop):
+    run = train(dataclasses.replace(SMALL, batches=6, eval_every=3), on_batch=lambda run: len(run.loss) == stop)
+    assert run.eval_batch == [stop] and len(run.accuracy) == len(run.digit_accuracy) == 1
+    assert f"stopped after {stop} of 6 batches" in str(run)
+
+
 def test_a_run_with_a_seam_is_in_no_record(home):
     train(SMALL, data=subtract)
     assert not list(home.rglob("*.json"))

@@ -190,7 +190,7 @@ class Rounded:
 
 def read_adder(path):
     """(the adder of a file of weights, the grid that the file names or None). Raises ValueError for another file."""
-    config, tensors, grid = read_weights(path, addrnn.Config)
+    config, tensors, grid = read_weights(path, addrnn.Config, rounds=True)
     adder = addrnn.Adder(config)
     adder.load_state_dict(tensors)
     return adder, grid

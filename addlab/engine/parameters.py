@@ -20,6 +20,7 @@ from addlab.engine.lanes import (
     select_bit_1,
     store,
 )
+from addlab.inputs import Refusal
 
 
 def draw(model, rng):
@@ -61,8 +62,10 @@ def draw_noise(rng, model, count, columns, std):
     """Normal numbers of a standard deviation for `gradients(…, noise)`, from a NumPy Generator.
 
     float32 [layers, columns, count, hidden], for an LSTM twice the layers: of h, then of c. None is beyond 5.8
-    standard deviations, where one in a hundred million should be.
+    standard deviations, where one in a hundred million should be. Raises ValueError for a model without such layers.
     """
+    if type(getattr(model, "rnn", None)).__name__ not in cells.CELLS:
+        raise Refusal(f"noise (--noise): got {std:g}, allowed is 0 for a model without nn.RNN, GRU or LSTM as rnn")
     states = cells.CELLS[type(model.rnn).__name__].states * model.rnn.num_layers
     shape = states, columns, count, model.rnn.hidden_size
     size = math.prod(shape)
