@@ -217,7 +217,7 @@ def record(claim, found, sentence, by_measure=None, among=None, what="seed"):
              "by": next(iter(by_measure or {}), ""), "measures": by_measure or {}}
     files.keep("verdicts.json", entry, claim, order=list(CLAIMS).index)
     return Markdown(f"**{claim}: {entry['verdict']}.** *{CLAIMS[claim][0].upper()}{CLAIMS[claim][1:]}.*\n\n"
-                    f"{dots(entry['seeds'])} So in {entry['evidence']}.\n\n{entry['sentence']}")
+                    f"{dots(entry['seeds'])} True in {entry['evidence']}.\n\n{entry['sentence']}")
 
 
 def dots(seeds):
@@ -237,7 +237,7 @@ def summary():
     """All claims with their verdicts so far, as a Markdown table in text."""
     rows = [[name, CLAIMS[name], f"**{entry['verdict']}**", entry["evidence"], entry["sentence"]]
             for name, entry in entries_so_far().items()]
-    return table(["", "the original says", "verdict", "so in", "what we found"], rows).data
+    return table(["", "the original says", "verdict", "true in", "what we found"], rows).data
 
 
 if __name__ == "__main__":

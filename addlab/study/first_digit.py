@@ -175,7 +175,7 @@ def dose_figure(found):
 
     A dot for each seed, filled where the share is the length's own, and a line through the medians of a length.
     """
-    fig, ax = plots.figure("With the same share of the loss, all lengths take about as long", height=2.7)
+    fig, ax = plots.figure("With the same share of the loss, all lengths take about as long", height=2.4)
     drawn = sorted({share for _, share in found})
     plots.axis(ax, "", "the ones digit's share of the loss", "batches to 99%", log="xy",
                xlim=(0.7 * drawn[0], 1.4 * drawn[-1]), ylim=(120, 1100))

@@ -203,7 +203,7 @@ def dots(ax, rows, colours=None):
     for y, (key, values) in enumerate(rows.items()):
         paint = colours[key] if colours else INK
         values = np.asarray(values, float)
-        height = y + (np.linspace(-0.3, 0.3, len(values)) if len(values) > 1 else np.zeros(1))
+        height = y + (np.linspace(-0.25, 0.25, len(values)) if len(values) > 1 else np.zeros(1))
         came = np.isfinite(values)
         ax.plot(values[came], height[came], "o", color=paint, markersize=4.5, alpha=0.75, markeredgewidth=0)
         if not came.all():

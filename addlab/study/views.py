@@ -105,6 +105,7 @@ def arrivals(kind, panels, title, name, caption=""):
     """
     rows = max(map(len, panels.values()), default=1)
     fig, axes = plots.figure(title, columns=max(1, len(panels)), height=1.2 + 0.31 * rows, squeeze=False)
+    fig.get_layout_engine().set(w_pad=0.12)  # so that "3 later" is not read with the names of the next panel
     every = [batch for times in panels.values() for values in times.values() for batch in values.values()]
     reached = [batch for batch in every if math.isfinite(batch)] or [10, 100]
     wide = max(reached) > 5 * min(reached)
