@@ -10,7 +10,7 @@ import {element, frame} from "./dom.js";
 
 /** @param {HTMLElement} root @param {Data} data */
 export default function mount(root, data) {
-  const body = frame(root, {name: "claims", question: "What did the original claim, and is it so?",
+  const body = frame(root, {name: "claims", question: "What did the course report claim, and is it so?",
     hint: "Click or tap a line to read what we found."});
   const lines = data.claims.map((one, i) => line(one, i === 0));
   body.append(

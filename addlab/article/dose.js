@@ -10,8 +10,8 @@ import {ball, chart, curve, glide, rule, words} from "./plot.js";
 const ROW = 26, HEAD = 34, AXIS = 40, LEFT = 104, RIGHT = 46;  // px
 /** The ways to group rows: by what, what their heads say, and what tells the rows of a group apart. */
 const WAYS = {
-  share: {head: n => `Share as among ${n} digits`, label: row => `${row.digits} digits`},
-  digits: {head: n => `Numbers of ${n} digits`, label: row => `as among ${row.share}`}};
+  share: {head: n => `Share of the ones digit: 1/${n + 1}`, label: row => `${row.digits} digits`},
+  digits: {head: n => `Numbers of ${n} digits`, label: row => `share 1/${row.share + 1}`}};
 
 /** @param {HTMLElement} root @param {Data} data */
 export default function mount(root, {rows, seeds}) {

@@ -150,15 +150,16 @@ def dose():
     def x(batches):
         return left + (right - left) * (np.log(batches) - low) / (high - low)
 
-    for way, other, head, label in (("share", "digits", "Share as among {} digits", "{} digits"),
-                                    ("digits", "share", "Numbers of {} digits", "as among {}")):
+    for way, other, head, label in (
+            ("share", "digits", lambda n: f"Share of the ones digit: 1/{n + 1}", lambda n: f"{n} digits"),
+            ("digits", "share", lambda n: f"Numbers of {n} digits", lambda n: f"share 1/{n + 1}")):
         marks, y = [], 0
         for key in sorted({row[way] for row in rows}):
-            marks.append(words(0, y + 15, head.format(key), "start", "var(--ink)"))
+            marks.append(words(0, y + 15, head(key), "start", "var(--ink)"))
             for row in sorted((row for row in rows if row[way] == key), key=lambda row: row[other]):
                 y += 26
                 fill = "var(--ink)" if row["digits"] == row["share"] else "var(--paper)"
-                marks += [words(0, y + 9, label.format(row[other]), "start"),
+                marks += [words(0, y + 9, label(row[other]), "start"),
                           line([(left, y + 4), (right, y + 4)], "var(--line)", 1),
                           line([(x(row["middle"]), y - 4), (x(row["middle"]), y + 12)], PAINT[0], 3)]
                 marks += [f'<circle cx="{x(batches):.4g}" cy="{y + 4}" r="4.5" fill="{fill}" stroke="var(--ink)" '
@@ -182,7 +183,7 @@ def claims(found=None):
         rows.append(f'<details open><summary><span class="says">{says}</span>'
                     f'<span class="dots">{dots}</span><span class="word">{row["verdict"]}</span></summary>'
                     f'<p>{escape(row["found"])}{more}</p></details>')
-    return ('<h3 class="question">What did the original claim, and is it so?</h3>\n'
+    return ('<h3 class="question">What did the course report claim, and is it so?</h3>\n'
             f'<div class="list">{"".join(rows)}</div>\n')
 
 
