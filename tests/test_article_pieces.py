@@ -533,7 +533,7 @@ def test_dose_groups_its_rows_by_keyboard(browser, facts):
     rows = facts["dose"]["rows"]
     middles = sorted(f"{row['middle']:g}" for row in rows)
     apart = {}
-    for way, other, head in (("share", "length", "Share as"), ("digits", "share", "Numbers of")):
+    for way, other, head in (("share", "length", "Share of the ones digit: 1/"), ("digits", "share", "Numbers of ")):
         browser.wait("document.querySelector('.verdict').textContent.includes(arguments[0])", f"other {other}")
         browser.wait("[...document.querySelectorAll('text')].filter(one => one.textContent.startsWith(arguments[0]))"
                      ".length === arguments[1]", head, len({row[way] for row in rows}))
@@ -542,8 +542,8 @@ def test_dose_groups_its_rows_by_keyboard(browser, facts):
         assert sorted(text for _, text in bold if text.isdigit()) == middles
         for row in rows:  # each stands below the head of its own group
             y = next(top for top, text in bold if text == f"{row['middle']:g}")
-            above = max((top, text) for top, text in bold if top < y and text.endswith("digits"))[1]
-            assert f" {row[way]} " in above
+            above = max((top, text) for top, text in bold if top < y and text.startswith(head))[1]
+            assert above == f"{head}{row[way] + 1}" if way == "share" else above == f"{head}{row[way]} digits"
         groups = [[one["middle"] for one in rows if one[way] == row[way]] for row in rows]
         apart[way] = max(max(group) / min(group) for group in groups)
         assert f"up to {apart[way]:.1f} times apart" in browser.texts(".verdict")[0]
