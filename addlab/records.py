@@ -98,11 +98,7 @@ def settings_of(tensors, told=None):
     except (KeyError, IndexError, ZeroDivisionError):
         raise ValueError("its tensors are no adder's") from None
     layers = sum(name.startswith("rnn.weight_hh_l") for name in tensors)
-    shapes = {"embed_layer.weight": (10, embedding), "dense.weight": (10, hidden), "dense.bias": (10,)}
-    for k in range(layers):
-        shapes |= {f"rnn.weight_ih_l{k}": (gates * hidden, hidden if k else 2 * embedding),
-                   f"rnn.weight_hh_l{k}": (gates * hidden, hidden),
-                   f"rnn.bias_ih_l{k}": (gates * hidden,), f"rnn.bias_hh_l{k}": (gates * hidden,)}
+    shapes = engine.support.shapes(cell, layers, hidden, embedding)
     if {name: tuple(t.shape) for name, t in tensors.items()} != shapes:
         raise ValueError("its tensors are no adder's")
     if not all(t.dtype == torch.float32 and t.isfinite().all() for t in tensors.values()):
