@@ -19,7 +19,7 @@ def test_noise_alone_is_what_proves_one_layer_of_64_units():
     assert both(with_it) == len(with_it) >= 10 and both(without) == 0 and len(without) >= 10
     title = f"Proved as they are and rounded: {both(with_it)} of {len(with_it)} with noise 1, 0 of {len(without)}"
     assert title in prose("07")
-    assert "Noise 1 gives both proofs in all ten networks" in prose("07")
+    assert "With noise 1 all ten networks are proved as they are, and all ten once rounded" in prose("07")
     widths = [grown for name, grown in study("noise").items() if name.endswith(", boxes") and "noise 0" in name]
     assert len(widths) == 10 and {next(k for k, wide in enumerate(grown, 1) if wide > 1) for grown in widths} == {4, 5}
     assert all(grown[3:] == sorted(grown[3:]) for grown in widths)  # so they overlap for good
@@ -39,7 +39,7 @@ def test_what_is_said_of_other_noise_and_of_other_networks():
             in prose("07"))
     two = shaken(2, 1) + shaken(2, 2)
     assert len(two) == 6 and all(outcome["survived"][0] < 4096 for outcome in two)
-    assert "two layers get some long chain wrong" in prose("07")
+    assert "networks of two layers get some long chain wrong" in prose("07")
     others = shaken(3, 1) + shaken(3, 2) + [outcome for name, outcome in study("noise").items() if name[0] in "GL"]
     assert len(others) == 15 and not any(outcome["proved"] for outcome in others)
     assert "three layers, GRU and LSTM have no proof by boxes" in prose("07")
@@ -69,8 +69,8 @@ def test_every_row_of_the_picture_has_the_marks_of_its_file():
             kinds.append((as_it_is, rounded))
         assert sorted(noise.marks(**{"noise": 1.0} | noise.ROWS[row])) == sorted(kinds) and kinds
     assert fading.COLUMNS == 4096 and 2 * fading.COUNT == 80
-    assert ("all were tried on 80 chains of 4096 nines; only those of noise 0 were also searched for other wrong sums"
-            in prose("07"))
+    assert ("all were tried on 80 chains of 4096 columns, whose digits all sum to 9; only those of noise 0 were also "
+            "searched for other wrong sums") in prose("07")
 
 
 def test_the_ladder_counts_what_the_studies_hold():
