@@ -65,9 +65,9 @@ def boxes_figure(certificate, name):
     axes[1].annotate("start", (0, 0), (7, 0), textcoords="offset points", va="center")
     axes[1].margins(0.08)
     plots.axis(axes[1], f"what arrives, in two of {boxes.shape[1]} entries of u", "one entry of u", "another")
-    return plots.save(fig, name, "Left: how many cases each arrow stands for. Right: the filled rectangles are the boxes; dots "
-                      "arrive from the start; outlines hold all that arrives from “no carry” (solid) and “carry” "
-                      "(dashed). The network was trained on random sums, with noise on its state.")
+    return plots.save(fig, name, "Left: how many cases each arrow stands for. Right: the filled rectangles are the "
+                      "boxes; dots arrive from the start; outlines hold all that arrives from “no carry” (solid) and "
+                      "“carry” (dashed). The network was trained on random sums, with noise on its state.")
 
 
 def frame(ax, low, high, **look):
