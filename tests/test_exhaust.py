@@ -3,7 +3,6 @@
 import dataclasses
 import itertools
 import json
-import re
 
 import numpy as np
 import pytest
@@ -17,7 +16,7 @@ from addlab.certify import ADDITION, Certificate, Network, Rounded, exhaust, fro
 from addlab.certify.__main__ import main
 from addlab.certify.machines import run
 from addlab.certify.walk import Walk, rounded
-from addlab.study import plots, proofs, states
+from addlab.study import proofs, states
 from addrnn import Adder, Config
 
 PROOFS = ROOT / "records" / "proofs"
@@ -232,16 +231,3 @@ def test_the_command_says_closed_wrong_or_not_closed(capsys, tmp_path):
         with pytest.raises(SystemExit) as left:
             main(["exhaust", *bad])
         assert left.value.code == 2 and capsys.readouterr().err.count("\n") == 1
-
-
-def test_the_picture_shows_two_clouds_that_the_carry_tells_apart():
-    adder = Rounded(Certificate.load(PROOFS / "rnn_1layer_seed0").network(), 1)
-    figure = states.states_figure(adder, "a proved adder")
-    lines = figure.axes[0].lines
-    no_carry, carry, start = (  # a dot is a line from a point to itself
-        np.concatenate([line.get_xydata()[::3] for line in lines if line.get_color() == colour])
-        for colour in (plots.NO_CARRY, plots.CARRY, plots.INK))
-    assert len(no_carry) + len(carry) + len(start) == exhaust(adder).states and len(start) == 1
-    assert max(no_carry[:, 0]) < min(carry[:, 0]) or max(carry[:, 0]) < min(no_carry[:, 0])
-    dots = re.findall(r'M([\d.]+,[\d.]+)L\1(?=[M"])', plots.svg_bytes(figure).decode())
-    assert len(dots) == len(no_carry) + len(carry)  # none is simplified away

@@ -222,9 +222,9 @@ def test_what_is_said_of_layers_with_noise():
             "but none is proved as it is") in prose("06")
 
 
-def shown(name):
-    """What notebook 06's cell that defines a function gives, by running it."""
-    source, = (source for source in code_cells("06") if f"def {name}(" in source)
+def shown(name, number="06"):
+    """What a notebook's cell that defines a function gives, by running it."""
+    source, = (source for source in code_cells(number) if f"def {name}(" in source)
     names = {"torch": torch}
     exec(source, names)
     return names[name]

@@ -58,17 +58,6 @@ def exhaust(model, machine=ADDITION, most=MOST, on_column=None):
     return follow(Walk(model, machine), most, on_column)[0]
 
 
-def reached(model, machine=ADDITION, most=MOST):
-    """All states of a network that `exhaust` closes, the start first: float32 [rows, count, hidden], and the machine's.
-
-    Raises ValueError for another network.
-    """
-    found, seen = follow(Walk(model, machine), most)
-    if not found.closed:
-        raise Refusal(f"states: not closed after {found.states}, allowed is a network that `exhaust` closes")
-    return seen.take(np.arange(seen.count))
-
-
 def follow(walk, most, on_column=None):
     """What `exhaust` finds, and the States reached."""
     seen, at, sizes = States(walk), 0, []

@@ -14,15 +14,13 @@ import sys
 
 import numpy as np
 import torch
-from IPython.display import Markdown
 
 from addlab.certify import Network, from_step, remainder, weighted_sum
 from addlab.certify.machines import run
 from addlab.noisy import noisy_states
-from addlab.study import claims
 from addlab.study.experiments import configs
-from addlab.study.noise import USUAL, boxed, closed, proofs, trained
-from addlab.study.studies import recall, results
+from addlab.study.noise import USUAL, proofs, trained
+from addlab.study.studies import recall
 
 STUDY = "examples"
 SEEDS = range(3)
@@ -89,19 +87,6 @@ def plan():
 def key(name, noise, seed):
     """The name of a training in the study's file."""
     return f"{name}, noise {noise:g}, seed {seed}"
-
-
-def finding():
-    """Which machines are proved, of those trained with noise, in words."""
-    known, both, rounded, none = results(STUDY), [], [], []
-    for name in MACHINES:
-        seeds = [known[key(name, 1.0, seed)] for seed in SEEDS if key(name, 1.0, seed) in known]
-        if all(map(closed, seeds)):
-            (both if all(map(boxed, seeds)) else rounded).append(name)
-        elif not any(boxed(seed) or closed(seed) for seed in seeds):
-            none.append(name)
-    return Markdown(f"In every seed, **{claims.listing(both)}** is proved both ways, and **{claims.listing(rounded)}** "
-                    f"only with the state rounded. **{len(none)}** have no proof in any seed.")
 
 
 def main():

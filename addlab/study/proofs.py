@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 
 import numpy as np
 import safetensors.torch
@@ -64,9 +65,9 @@ def boxes_figure(certificate, name):
     axes[1].annotate("start", (0, 0), (7, 0), textcoords="offset points", va="center")
     axes[1].margins(0.08)
     plots.axis(axes[1], f"what arrives, in two of {boxes.shape[1]} entries of u", "one entry of u", "another")
-    return plots.save(fig, name, "Left: how many cases each arrow stands for. Right: dots arrive from the start; "
-                      "outlines hold all that arrives from “no carry” (solid) and “carry” (dashed). The network was "
-                      "trained on random sums, with noise on its state.")
+    return plots.save(fig, name, "Left: how many cases each arrow stands for. Right: the filled rectangles are the "
+                      "boxes; dots arrive from the start; outlines hold all that arrives from “no carry” (solid) and "
+                      "“carry” (dashed). The network was trained on random sums, with noise on its state.")
 
 
 def frame(ax, low, high, **look):
@@ -110,14 +111,14 @@ def growth_figure(name):
     plots.curves(ax, {words: [(range(1, 13), widths) for widths in some] for words, some in grown.items()},
                  dict(zip(grown, (plots.WRONG, plots.RIGHT), strict=True)))
     plots.claim(ax, "above, the boxes overlap", y=1)
-    return plots.save(fig, name, "Both half-widths over the distance of the middles, in the entry of u that tells the "
-                      "boxes apart best. Thin: ten networks each; thick: their medians.")
+    return plots.save(fig, name, "The sum of the half-widths, divided by the distance of the middles, in the entry of "
+                      "u that tells the boxes apart best. Thin: ten networks each; thick: their medians.")
 
 
 # The 52 parameters
 
 class SmallAdder:
-    """An adder of two tanh units in the formula's own terms: h = tanh(w e(a) + w' e(b) + b + U h)."""
+    """An adder of two tanh units in the formula's own terms: h = tanh(w e(a) + w' e(b) + β + U h)."""
 
     def __init__(self, certificate):
         weights = {name: tensor.double().numpy() for name, tensor in certificate.network().state_dict().items()}
@@ -150,59 +151,42 @@ class SmallAdder:
 
 
 def small_figure(certificate, name):
-    """The whole machine: the latch, the nearly linear unit, and by how much the right digit's score leads."""
+    """Both units after each column: the latch, and the nearly linear unit."""
     small = SmallAdder(certificate)
     a, b = np.divmod(np.arange(100), 10)
-    fig, axes = plots.figure("52 parameters, the whole machine: a latch, a bent line, ten scores", columns=3,
-                             height=3.2)
+    fig, axes = plots.figure("The state of 52 parameters: a latch and a bent line", columns=2, height=2.7)
     for carry, words in enumerate(("no carry before", "carry before")):
         units = small.units(a, b, carry)
-        scores = small.dense @ units + small.bias[:, None]
-        right = (a + b + carry) % 10
-        others = np.where(np.arange(10)[:, None] == right, -np.inf, scores).max(0)
-        drawn = units[small.latch], units[1 - small.latch], scores[right, np.arange(100)] - others
-        for ax, values in zip(axes, drawn, strict=True):
+        for ax, values in zip(axes, (units[small.latch], units[1 - small.latch]), strict=True):
             ax.plot(a + b + (carry - 0.5) * 0.24, values, "o^"[carry], color=PAINTS[carry], markersize=3.5,
                     markeredgewidth=0, label=words)
     plots.axis(axes[0], "Unit L: is the sum above 9?", "a + b", "output")
     plots.axis(axes[1], "Unit v: the sum, nearly", "a + b", "")
-    plots.axis(axes[2], "Lead of the right digit", "a + b", "", ylim=(0, None))
     axes[1].legend(frameon=False, loc="upper right", fontsize=9)
-    return plots.save(fig, name, "All pairs of digits. L flips between 9 and 10 where no carry came in, between 8 and "
-                      "9 where one did. Right: the score of the right digit less the best other score.")
+    return plots.save(fig, name, "All pairs of digits, from the middle of the box of “no carry” or “carry”. L flips "
+                      "between 9 and 10 where no carry came in, between 8 and 9 where one did.")
 
 
 # What is proved
 
-def ladder(found):
-    """A table: how many networks of a kind and training were tried, and of how many boxes prove that they are right."""
-    data, bits, machines = study("data_then_boxes"), study("bits"), study("machines")
+def ladder():
+    """A table: how many networks of a kind were trained on their boxes, and how many of them boxes prove."""
+    data, machines = study("data_then_boxes"), study("machines")
     rows = []
     for cell in ("RNN", "GRU", "LSTM"):
         kind = [row for row in study("adders") if row["cell"] == cell]
         depth = max(row["layers"] for row in kind)
-        rows.append([f"{cell}, 1 to {depth} layers of 64", "its boxes", *proved(kind)])
-    rows.append(["RNN, 3 layers of 64", "random sums", *proved(data, "of_data")])
-    rows.append(["the same networks", "then their boxes", *proved(data)])
-    rows.append(["RNN, 1 layer of 64", "random sums and noise", *proved(noise.seeds(noise=1.0), "proved")])
-    starts = of_starts("52 parameters")
-    rows.append(["RNN, 2 units, 52 parameters", "pairs of columns, small sums first", *proved(starts)])
-    whole = [row for row in bits if row["weights"] == "INT8" and found[row["certificate"]].claim["hidden"] == 64]
-    rows.append([f"{len(whole)} of the proved, weights rounded to 8 bits", "none after rounding", *proved(whole)])
+        rows.append([f"adders: {cell}, 1 to {depth} layers of 64 units", *proved(kind)])
+    of_sums = [row for row in data if row["of_data"] is None]
+    rows.append(["adders: RNN, 3 layers of 64 units, not proved after random sums", *proved(of_sums)])
     names, units = ({row[key] for row in machines} for key in ("machine", "hidden"))
-    rows.append([f"{len(names)} other machines, RNN, {min(units)} to {max(units)} units", "their boxes",
-                 *proved(machines)])
-    return claims.table(["network", "trained on", "tried", "proved"], rows)
+    rows.append([f"{len(names)} other machines: RNN, 1 layer of {min(units)} to {max(units)} units", *proved(machines)])
+    return claims.table(["trained on their boxes", "tried", "proved"], rows)
 
 
-def proved(rows, lead="margin"):
+def proved(rows):
     """How many networks were tried, and of how many a least lead was proved."""
-    return [len(rows), sum(row[lead] is not None for row in rows)]
-
-
-def of_starts(variant):
-    """The random starts of a variant of the study of two units."""
-    return [row for row in study("starts") if row["variant"] == variant]
+    return [len(rows), sum(row["margin"] is not None for row in rows)]
 
 
 @torch.no_grad()
@@ -222,8 +206,14 @@ def claimed(model, like, rounds=300, room=2.0**-5):
 
 
 def verdict(certificate):
-    """What the checker says of a certificate, in one line."""
+    """What the checker says of an adder's certificate, in one line, its cases named as a reader names them."""
     try:
         return f"proved: this network {certificate.check().does}"
     except checker.Rejected as problem:
-        return f"rejected: {problem}"
+        return f"rejected: {re.sub(r'^(start|state .), column (.+?):', in_digits, str(problem))}"
+
+
+def in_digits(case):
+    """A case as the checker names it, (origin, number of the column), with its carry and its two digits."""
+    a, b = divmod(int(case[2]), 10)
+    return f"{case[1].replace('state', 'carry')}, {a} + {b}:"
