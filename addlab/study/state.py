@@ -81,7 +81,7 @@ def state_figure(found, shown=200):
     title = f"Layer 1 tells carry from no carry, layer {last} tells digit from digit"
     fig, axes = plots.figure(title, columns=2, height=3.4)
     for ax, layer in zip(axes, (1, last), strict=True):
-        plots.axis(ax, f"layer {layer}")
+        plots.axis(ax, f"layer {layer}", "what the probe reads of the carry" if layer == 1 else "")
         states = zip(found["layers"][layer - 1][:shown], found["digit"], found["carry"], strict=False)
         for (x, y), digit, carry in states:
             ax.plot(x, y, marker=f"${digit}$", color=plots.CARRY if carry else plots.NO_CARRY, markersize=7,
