@@ -34,7 +34,8 @@ def groups(seeds, read=recorded, **changes):
 def label(name):
     """What a figure calls one of GROUPS: its layers first."""
     layers = plots.name("layers", GROUPS[name]["layers"])
-    return ", ".join([layers, *(word for word in name.split(", ") if word != layers)])
+    words = [word.replace("chains", "trained on chains") for word in name.split(", ") if word != layers]
+    return ", ".join([layers, *words])
 
 
 # Which sums go wrong

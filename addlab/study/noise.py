@@ -88,7 +88,7 @@ def outcome(run, name):
     "reached": by which batch 99% of the sums were right, with the noise of training, or None. "survived": the least
     and the median columns of chains. And what `proofs` says.
     """
-    chains = survival(run.model, 10)
+    chains = survival(run.model)
     columns, reached = chains["none"] + chains["carry"], measures.ACCURACY(run)
     return {"loss": float(f"{measures.final_loss(run):.3g}"), "reached": int(reached) if reached < np.inf else None,
             **proofs(run.model, name=name), "survived": [int(np.min(columns)), int(np.median(columns))]}

@@ -10,7 +10,6 @@ import numpy as np
 
 from addlab.certify.search import wrong_paths
 from addlab.certify.walk import Walk
-from addlab.study import plots
 
 TENS = np.arange(100) // 10, np.arange(100) % 10  # the digits of each column
 
@@ -42,10 +41,11 @@ def short_sums(model, digits=4, examples=20):
             "wrong_after_zero": after_zero.tolist(), "examples": [numbers(path) for _, path in found[:examples]]}
 
 
+COUNT = 5000
 FRONTS = {"nothing": 0, "0 + 0": 1, "6 random columns": 6}
 
 
-def shapes(model, count=5000, longest=9):
+def shapes(model, count=COUNT, longest=9):
     """How often a chain goes wrong, by what stands in front: {front: [of `count` with 0, 1, … columns that sum to 9]}.
 
     Behind the front stand k columns that sum to 9 and one more, all random; wrong is one whose digit in the k + 1
@@ -63,18 +63,6 @@ def shapes(model, count=5000, longest=9):
             wrong = walk.feed(state, path)[0].argmax(axis=2) != walk.right(states, path)[0]
             found[front].append(int((wrong[:, columns:].any(axis=1) & ~wrong[:, :columns].any(axis=1)).sum()))
     return found
-
-
-def nines_figure(counts, count=5000):
-    """Share of the chains that go wrong, by their columns of nine, for each front; counts: [`shapes` of each model]."""
-    fig, ax = plots.figure("More nines break more sums; 0 + 0 read first saves some", height=2.6)
-    nines = range(len(counts[0]["nothing"]))
-    plots.axis(ax, "share of sums wrong", "nines, one after the other", xlim=(2.8, nines[-1]))
-    fronts = {"nothing": ("nothing first", "-"), "0 + 0": ("0 + 0 first", "--")}
-    plots.curves(ax, {front: [(nines, np.array(found[front]) / count) for found in counts] for front in fronts},
-                 dict.fromkeys(fronts, plots.INK), {front: name for front, (name, _) in fronts.items()},
-                 {front: style for front, (_, style) in fronts.items()})
-    return fig
 
 
 def right_after_zero(walk, paths):

@@ -1,5 +1,7 @@
 """What the state looks like: the first and the last layer's in two dimensions, by the carry and by the digit.
 
+The first layer is drawn along what a linear probe reads of the carry: its main directions hardly show the carry.
+
 Prediction: the first layer's state tells the carry, since that is what the next column needs of it; the upper layers'
 tell the digit, since that is what is read off them. The second half came true (0.985 of the variance of the last layer
 lies between digits), the first half hardly: nowhere is the carry more than a twelfth of the variance.
@@ -12,7 +14,7 @@ import sys
 import numpy as np
 
 from addlab.study import plots
-from addlab.study.carries import carries_out, walk
+from addlab.study.carries import carries_out, probe, walk
 from addlab.study.experiments import configs, recorded
 from addlab.study.studies import recall
 from addrnn import sample
@@ -61,9 +63,15 @@ def main_directions(points, count):
 
 
 def map_of(model, digits=10):
-    """{"layers": for each layer [(x, y)] of some columns, along its two main directions; "carry", "digit": of each}."""
+    """{"layers": for each layer [(x, y)] of some columns; "carry", "digit": of each}.
+
+    x, y: along its two main directions; in the first layer x is what a probe of the carry reads, +1 or -1 if it fits.
+    """
     states, labels = states_of(model, digits)
-    flat = [main_directions(layer, 2)[:SHOWN].round(3).tolist() for layer in states]  # rounded: alike everywhere
+    flat = [main_directions(layer, 2)[:SHOWN] for layer in states]
+    *weights, bias = probe(model, [0])
+    flat[0] = np.column_stack((states[0] @ weights + bias, main_directions(states[0], 1)[:, 0]))[:SHOWN]
+    flat = [layer.round(3).tolist() for layer in flat]  # rounded: alike everywhere
     return {"layers": flat} | {name: labels[name][:SHOWN].tolist() for name in ("carry", "digit")}
 
 
@@ -73,7 +81,7 @@ def state_figure(found, shown=200):
     title = f"Layer 1 tells carry from no carry, layer {last} tells digit from digit"
     fig, axes = plots.figure(title, columns=2, height=3.4)
     for ax, layer in zip(axes, (1, last), strict=True):
-        plots.axis(ax, f"layer {layer}")
+        plots.axis(ax, f"layer {layer}", "what the probe reads of the carry" if layer == 1 else "")
         states = zip(found["layers"][layer - 1][:shown], found["digit"], found["carry"], strict=False)
         for (x, y), digit, carry in states:
             ax.plot(x, y, marker=f"${digit}$", color=plots.CARRY if carry else plots.NO_CARRY, markersize=7,
