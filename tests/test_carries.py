@@ -7,7 +7,7 @@ from addlab.certify import ADDITION, Certificate, Rounded, counterexample
 from addlab.certify import search as searching
 from addlab.certify.search import search
 from addlab.certify.walk import Walk
-from addlab.study import fading, proofs
+from addlab.study import carries, fading, proofs
 from addlab.study.short import short_sums
 from addrnn import Adder, Config, carry_add
 
@@ -127,13 +127,13 @@ def test_columns_become_the_shortest_numbers_that_show_their_last_digit():
         assert walk.length(columns) == digits(pair)
 
 
-@pytest.mark.parametrize("kind", searching.KINDS)
+@pytest.mark.parametrize("kind", carries.KINDS)
 def test_pairs_are_of_their_kind_and_an_exact_adder_gets_them_all(kind):
-    num1, num2 = searching.pairs_of(kind, 50, 1000, np.random.default_rng(1))
+    num1, num2 = carries.pairs_of(kind, 50, 1000, np.random.default_rng(1))
     nines = (num1 + num2)[:, 1:-1] == 9
     share = {"random": 0.1, "mixed": 0.55}.get(kind, 1)
     assert abs(nines.mean() - share) < 0.02
-    assert (searching.first_wrong(handmade(), num1, num2) == -1).all()
+    assert (carries.first_wrong(handmade(), num1, num2) == -1).all()
     total = carry_add(num1, num2)
     if kind in ("carry", "no carry"):
         assert (total[:, 1:-1] == 9 * (kind == "no carry")).all()
@@ -145,7 +145,7 @@ def test_the_first_wrong_column_is_told():
     num1[:2, :-1] = 9
     num2[0, 0] = 1
     k = next(k for k in range(1, 100) if model.add(10**k - 1, 1) != 10**k)
-    first = searching.first_wrong(model, num1, num2)
+    first = carries.first_wrong(model, num1, num2)
     assert first[0] in (k - 1, k)
     assert (first[1:] == -1).all()
 
@@ -154,11 +154,10 @@ def test_results_are_computed_once_for_the_same_weights(tmp_path, monkeypatch):
     monkeypatch.setenv("ADDRNN_HOME", str(tmp_path))
     calls = []
     for model in (handmade(), handmade(), handmade(tilt=4.0)):
-        assert searching.recall("calls", model, lambda: calls.append(0) or len(calls)) == len(calls)
+        assert carries.recall("calls", model, lambda: calls.append(0) or len(calls)) == len(calls)
     assert len(calls) == 2
-    assert searching.recall("other", handmade()) is None
-    assert searching.recall("other", handmade(), lambda: [None, 1]) == [None, 1]
-    assert searching.recall("calls", handmade(), lambda: -1) == 1
+    assert carries.recall("other", handmade(), lambda: [None, 1]) == [None, 1]
+    assert carries.recall("calls", handmade(), lambda: -1) == 1
 
 
 # Fading

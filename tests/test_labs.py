@@ -14,7 +14,6 @@ from conftest import ROOT
 import addrnn
 from addlab.article import words
 from addlab.certify import Rounded, certify, exhaust
-from addlab.certify.search import pairs_of
 from addlab.study import carries, fading, noise, proofs
 
 STUDIES = ROOT / "records" / "studies"
@@ -282,7 +281,7 @@ def test_the_call_that_is_shown_trains_the_network_that_chapter_7_proves():
 def test_a_swap_of_no_layer_changes_nothing():
     """What is said of it as the network runs: the same columns in one piece, the answer to the carry that is not."""
     model = addrnn.Adder.load(ROOT / "records" / "runs" / "default" / "seed0.safetensors")
-    num1, num2 = pairs_of("no carry", 400, 8, np.random.default_rng(3))
+    num1, num2 = carries.pairs_of("no carry", 400, 8, np.random.default_rng(3))
     num1, num2 = num1[num1[:, 0] > 0], num2[num1[:, 0] > 0]
     assert carries.exchange(model, []) == (model.predict(num1, num2)[:, 7] == 0).mean() < 0.1
     assert carries.exchange(model, [0]) == carries.exchange(model, 0) > 0.9
@@ -293,7 +292,7 @@ def test_only_the_first_layers_state_takes_the_carry_along():
         alone, *swapped = (carries.exchange(model, layer) for layer in ([], 0, 1, 2))
         assert swapped[0] > 0.9 and max(abs(share - alone) for share in swapped[1:]) < 0.005
     assert "exchanging them changes nothing" in prose("06")
-    num1, num2 = pairs_of("random", 200, 20, np.random.default_rng(1))
+    num1, num2 = carries.pairs_of("random", 200, 20, np.random.default_rng(1))
     assert abs(carries.carries_out(num1, num2).mean() - 0.5) < 0.02
     assert "a guess would be right in half of the columns" in prose("06")
 

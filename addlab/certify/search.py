@@ -11,21 +11,14 @@ it is wrong where that is not above zero. Four walks:
 4. *Shorten*: what was found, with columns left out, or with other ends.
 
 What is found counts only if the network's own `predict` gets it wrong.
-
-Beside it the plainer question of how far a model gets: `first_wrong` on pairs of the `KINDS`. `recall` keeps
-results in records/carries.json; without that file all are measured anew.
 """
 
-import hashlib
 from dataclasses import dataclass
 
 import numpy as np
 
-from addlab import files
 from addlab.certify.machines import ADDITION, run
 from addlab.certify.walk import Walk
-from addlab.records import tensor_bytes
-from addrnn import carry_add
 
 AT_ONCE = 10_000  # states stepped in one call: they stay in cache, or nearly
 TRIED = 1_100_000  # inputs tried one by one at most
@@ -253,47 +246,3 @@ class Hunt:
             for column in columns[: self.room() - 2]:
                 self.least(self.expand(places))
                 places = self.feed(places, np.array([[column]]))
-
-
-# How far it gets
-
-KINDS = ("random", "carry", "no carry", "mixed")
-
-
-def pairs_of(kind, count, digits, rng):
-    """Draw `count` pairs of numbers of `digits` digits, of one of KINDS: int8 [count, digits + 1] each.
-
-    "carry": 1 carried over columns that all sum to 9; "no carry": nothing carried over them; "mixed": such runs of
-    random length, 30 columns on average, take turns with random columns of the same length on average.
-    """
-    num1, num2 = np.zeros((2, count, digits + 1), dtype=np.int8)
-    num1[:, :-1], num2[:, :-1] = rng.integers(0, 10, (2, count, digits), dtype=np.int8)
-    if kind == "mixed":
-        turns = np.cumsum(rng.random((count, digits), dtype=np.float32) < 1 / 30, axis=1, dtype=np.int32)
-        np.copyto(num2[:, :-1], 9 - num1[:, :-1], where=turns % 2 == 1)
-    elif kind != "random":
-        num2[:, :-1] = 9 - num1[:, :-1]
-    if kind == "carry":
-        num1[:, 0] = rng.integers(1, 10, count)
-        num2[:, 0] = 10 - num1[:, 0]
-    return num1, num2
-
-
-def first_wrong(model, num1, num2):
-    """The first column (from 0) of each pair [count, columns] in which the model is wrong, -1 where it never is."""
-    wrong = model.predict(num1, num2) != carry_add(num1, num2)
-    return np.where(wrong.any(axis=1), wrong.argmax(axis=1), -1)
-
-
-def recall(what, model, compute=None):
-    """The plain data of `compute()`, from records/carries.json where `what` is told there of a model's weights.
-
-    Without `compute`, None where it is not.
-    """
-    digest = hashlib.sha256(tensor_bytes(model.state_dict())).hexdigest()[:16]
-    known = files.kept("carries.json").get(digest, {})
-    if what not in known and compute:
-        result = compute()
-        files.keep("carries.json", result, digest, what)
-        return result
-    return known.get(what)

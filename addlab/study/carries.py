@@ -4,13 +4,15 @@ What takes long, or is fitted by least squares (whose last bits hang on the mach
 weights and kept in records/carries.json; `recall` reads it from there.
 """
 
+import hashlib
 import math
 
 import numpy as np
 
-from addlab import engine
-from addlab.certify.search import first_wrong, pairs_of, recall, search
+from addlab import engine, files
+from addlab.certify.search import search
 from addlab.inputs import to_columns, to_text
+from addlab.records import tensor_bytes
 from addlab.study import plots
 from addlab.study.experiments import CHAINS, configs, recorded
 from addrnn import carry_add
@@ -36,6 +38,46 @@ def label(name):
     layers = plots.name("layers", GROUPS[name]["layers"])
     words = [word.replace("chains", "trained on chains") for word in name.split(", ") if word != layers]
     return ", ".join([layers, *words])
+
+
+# How far it gets
+
+KINDS = ("random", "carry", "no carry", "mixed")
+
+
+def pairs_of(kind, count, digits, rng):
+    """Draw `count` pairs of numbers of `digits` digits, of one of KINDS: int8 [count, digits + 1] each.
+
+    "carry": 1 carried over columns that all sum to 9; "no carry": nothing carried over them; "mixed": such runs of
+    random length, 30 columns on average, take turns with random columns of the same length on average.
+    """
+    num1, num2 = np.zeros((2, count, digits + 1), dtype=np.int8)
+    num1[:, :-1], num2[:, :-1] = rng.integers(0, 10, (2, count, digits), dtype=np.int8)
+    if kind == "mixed":
+        turns = np.cumsum(rng.random((count, digits), dtype=np.float32) < 1 / 30, axis=1, dtype=np.int32)
+        np.copyto(num2[:, :-1], 9 - num1[:, :-1], where=turns % 2 == 1)
+    elif kind != "random":
+        num2[:, :-1] = 9 - num1[:, :-1]
+    if kind == "carry":
+        num1[:, 0] = rng.integers(1, 10, count)
+        num2[:, 0] = 10 - num1[:, 0]
+    return num1, num2
+
+
+def first_wrong(model, num1, num2):
+    """The first column (from 0) of each pair [count, columns] in which the model is wrong, -1 where it never is."""
+    wrong = model.predict(num1, num2) != carry_add(num1, num2)
+    return np.where(wrong.any(axis=1), wrong.argmax(axis=1), -1)
+
+
+def recall(what, model, compute):
+    """The plain data of `compute()`, from records/carries.json where `what` is told there of a model's weights."""
+    digest = hashlib.sha256(tensor_bytes(model.state_dict())).hexdigest()[:16]
+    known = files.kept("carries.json").get(digest, {})
+    if what not in known:
+        known[what] = compute()
+        files.keep("carries.json", known[what], digest, what)
+    return known[what]
 
 
 # Which sums go wrong
