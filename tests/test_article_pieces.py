@@ -260,6 +260,10 @@ def test_words_of_the_article_are_what_networks_say():
     assert model.add(a, b) == answer != a + b == int(said["right_sum"].replace(",", ""))
     assert max(len(str(a)), len(str(b))) <= said["plain_digits"]
     assert 0 < said["plain_beaten"] <= said["plain"] and 0 < said["chained_beaten"] <= said["chained"]
+    first = json.loads((ROOT / "notebooks" / "01_baseline.ipynb").read_bytes())["cells"]
+    shown = "".join("".join(output.get("data", {}).get("text/markdown", "")) for cell in first
+                    for output in cell.get("outputs", []))
+    assert f"{said['plain_mended']} of the {said['plain_beaten']} are right" in shown
     assert said["statements"] == said["hold"] + said["fail"] + said["neither"] == len(pieces.claims()["claims"])
     assert said["noise_proved"] > said["noise_tried"] / 2 > said["quiet_proved"]  # "makes it safe"
     meanings = [json.loads(path.read_text())["machine"]["meaning"] or {}

@@ -160,7 +160,7 @@ def test_the_boxes_that_are_shown_rest_inside_those_of_the_certificate():
                 assert (low <= boxes[0, 1:]).all() and (boxes[1, 1:] <= high).all()
         counts.append(each)
     assert counts[0][-1] > 0 == counts[1][-1]
-    for name, each in zip(("with noise", "without noise"), counts, strict=True):
+    for name, each in zip(("with noise", "plain"), counts, strict=True):
         assert f"| {name} | {' | '.join(map(str, [*each[:5], each[-1]]))} |" in prose("07")
     assert "After round 12 the boxes of the first network lie inside those of Fig. 7.1" in prose("07")
 

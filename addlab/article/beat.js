@@ -52,7 +52,7 @@ export default function mount(root, data) {
   const random = button("Random sum", () => show(...[0, 1].map(() => drawn())));
   const back = button("Back to the first network", () => take(data.network, null), {class: "plain", hidden: true});
   body.append(sum, verdict, element("div", {class: "row"}, find, more, random, back), tip, finds,
-              element("p", {class: "note"}, "How sure: the probability that the network gives its answer. A full bar is 100%."));
+              element("p", {class: "note"}, "How sure: the probability that the network gives to its answer. A full bar is 100%."));
   const say = announce(body);
 
   function drawn() {
