@@ -24,7 +24,7 @@ from tools.figures import Sheet
 
 ROOT = Path(__file__).resolve().parents[1]
 TEMPLATE = ROOT / "tools" / "template"
-PAGES, WIDTHS = 25, (80, 76, 72, 69, 66, 63, 60, 57)  # of the PDF at most; of its figures in per cent of the text's
+PAGES, WIDTHS = 24, (80, 76, 72, 69, 66, 63, 60, 57)  # of the PDF at most; of its figures in per cent of the text's
 
 
 def pandoc(text, form, folder, template, alone="", **metadata):
