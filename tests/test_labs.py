@@ -159,6 +159,7 @@ def test_short_sums_fail_before_twins_are_equal_and_0_and_0_in_front_saves_some(
     assert (f"with nine nines, the median network gets **{first:.0%}** wrong. With a column 0 + 0 read first it gets "
             f"**{after:.0%}** wrong.") in prose("06")
     assert all(found["0 + 0"][9] < found["nothing"][9] for found in shapes)  # "a part of the cause"
+    assert "18 of the 20 are right" in prose("01") and "Of the twenty short wrong sums, 18 come right" in prose("06")
     apart = min(found["distance"][2] for found in kept("plain"))
     assert f"After four nines the twins are still at least **{apart:.2f}** times as far apart" in prose("06")
 
