@@ -223,7 +223,7 @@ def layer_titles(groups, long, narrow, large):
         "03_layers": ("100 digits: one layer is clearly last, and two to four layers are close",
                       middle[1] > 1.8 * middle[2] and all(near[1][seed] > near[2][seed] for seed in near[1])
                       and middle[2] < 1.3 * min(middle.values())),
-        "03_arrivals": ("5000 digits: one and two layers fall behind, three and four stay level",
+        "03_arrivals": ("5000 digits: one and two layers fall behind, three and four are close",
                         came[1] < came[2] <= 6 < 9 < min(came[3], came[4]) and abs(came[3] - came[4]) <= 1),
         "03_repaired": ("Ones digit repaired: two layers keep up with three, and four are last",
                         now[2] <= now[3] < now[4] and all(
@@ -279,7 +279,7 @@ def layer_headings(said, groups, long):
         "By loss three layers are first no more often than by luck. By whole sums they lead":
             by_loss[0] <= len(groups[3]) / 3 and ends(by_sums)[0] > 1 / 3,
         "with a threshold of 98%, C5b [is mixed]": all(word(*answers) == "mixed" for answers in stricter),
-        "## At 5000 digits two layers fall behind, three and four stay level":
+        "## At 5000 digits two layers fall behind, and three and four are close":
             abs(compared(far, (4, 3))[0] - compared(far, (3, 4))[0]) <= 2 and compared(far, (3, 2))[1] == 0
             and compared(far, (4, 2))[0] > 2 * compared(far, (2, 4))[0],
         "By loss one layer is last in every seed": all(
@@ -292,7 +292,7 @@ def layer_headings(said, groups, long):
         "Four are *slower* than three in each of these four seeds": compared(kept, (3, 4)) == (4, 0, 0),
         "## No network overfits": max(abs(gap) for gap, _ in gaps) < 1.1 * at_most
             and all(gap <= 2 * error for gap, error in gaps),
-        "## From two to four layers, size and seed count more than depth": fair < luck and fair < wide / 2,
+        "## At equal size the seed counts more than depth": fair < luck and fair < wide / 2,
         "At equal width depth explains most of it. At equal size the seed does": fair < 0.5 < min(wide, luck),
         "Yet one layer stays last": all(compared(large, (k, 1))[1:] == (0, 0) for k in (2, 3, 4)),
         "Six layers on ten digits do not converge within 300 batches":
@@ -511,7 +511,7 @@ def rate_headings(said, runs, saves, high):
             1e-5: 10, 1e-4: 10, 1e-3: 20, 1e-2: 10, 1e-1: 10},
         "At 0.01 whole sums are right long before those of 0.001":
             max(map(sums, runs[1e-2].values())) < min(map(sums, runs[1e-3].values())) / 2,
-        "At 0.1 the median loss stays where guessing is": 2.25 < median(last) < 2.35,
+        "At 0.1 the median loss ends at guessing": 2.25 < median(last) < 2.35,
         "## At 100 digits 0.01 is the best of the five, and 0.1 fails":
             first(high) == "0.01" and min(map(sums, runs[1e-1].values())) == NEVER,
         "## C9: 0.00001 and 0.0001 do not converge in 500 batches": all(
@@ -525,7 +525,7 @@ def rate_headings(said, runs, saves, high):
         "converge":
             sum(ten) > len(ten) / 2 and (sum(lstm), len(lstm)) == (3, 5) and min(
                 sums(record, 1000) for record in group(range(20), lr=0.1).values()) == NEVER,
-        "The first weights are drawn between $-1/\\sqrt{64}$ and $1/\\sqrt{64}$, which is ±0.125":
+        "The first weights of the recurrent layers are drawn between $-1/\\sqrt{64}$ and $1/\\sqrt{64}$":
             1 / math.sqrt(64) == 0.125 and 0.124 < np.abs(weights).max() <= 0.125,
         "## Five steps at 0.1 spoil a network: they make its weights too large":
             new[2] == [sums(record) for record in group(range(3)).values()] and set(five[2]) == {NEVER},
