@@ -45,8 +45,7 @@ def claims_table(chapters):
     for claim, entry in claims.entries_so_far().items():
         where = next((f" [Evidence]({c.stem}.ipynb#{claim}){{.where}}" for c in chapters
                       if f"::: {{#{claim} " in c.text), "")
-        says = claims.CLAIMS.get(claim, claim)
-        rows.append([f"{says[0].upper()}{says[1:]}", f"**{entry['verdict']}**", dots(entry.get("seeds", [])),
+        rows.append([claims.CLAIMS[claim], f"**{entry['verdict']}**", dots(entry.get("seeds", [])),
                      (entry.get("sentence") or entry.get("evidence", "")) + where])
     return claims.table(["The original says", "Verdict", "Seeds", "What we found"], rows).data if rows else ""
 

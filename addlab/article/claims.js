@@ -39,7 +39,7 @@ function line({claim, says, verdict, found, yes, no, open: undecided, link}, ope
   const seeds = [...Array(yes).fill("yes"), ...Array(no).fill("no"), ...Array(undecided).fill("open")];
   const words = [`${yes} of ${yes + no} seeds`, ...(undecided ? [`${undecided} undecided`] : [])].join(", ");
   const head = element("summary", {},
-    element("span", {class: "says"}, says[0].toUpperCase() + says.slice(1)),
+    element("span", {class: "says"}, says),
     element("span", {class: "dots", role: "img", "aria-label": words}, ...seeds.map(seed)),
     element("span", {class: `word ${verdict.replaceAll(" ", "-")}`}, verdict));
   const more = element("p", {}, `${found} `, link && element("a", {href: link}, "How we know"));

@@ -179,8 +179,7 @@ def claims(found=None):
     for row in (found or pieces.claims())["claims"]:
         dots = "".join(f'<i class="seed {kind}"></i>' * row[kind] for kind in ("yes", "no", "open"))
         more = f' <a href="{row["link"]}">How we know</a>' if row["link"] else ""
-        says = escape(row["says"][0].upper() + row["says"][1:])
-        rows.append(f'<details open><summary><span class="says">{says}</span>'
+        rows.append(f'<details open><summary><span class="says">{escape(row["says"])}</span>'
                     f'<span class="dots">{dots}</span><span class="word">{row["verdict"]}</span></summary>'
                     f'<p>{escape(row["found"])}{more}</p></details>')
     return ('<h3 class="question">What did the course report claim, and is it so?</h3>\n'

@@ -31,7 +31,7 @@ def wrong_sum():
 
 def searched():
     """In how many networks a wrong sum is found: of the original's kind without an error in many random sums, and of
-    those trained with chains of nines; and the digits of the longest sum that the first kind needs.
+    those trained with chains of nines; the digits of the longest of these sums; how many a column 0 + 0 mends.
     """
     digits = Config().digit_len
     plain = [run.model for run in recorded(configs(range(20))) if run.model
@@ -40,11 +40,11 @@ def searched():
                for run in recorded(configs(range(5), chains=CHAINS, batches=batches)) if run.model]
     found = {"random_sums": f"{RANDOM_SUMS:,}"}
     for name, models in (("plain", plain), ("chained", chained)):
-        pairs = [pair for model in models if (pair := carries.shortest_wrong(model)["pair"])]
-        longest = max(map(carries.digits_of, pairs), default=0)
-        found |= {name: len(models), f"{name}_beaten": len(pairs), f"{name}_digits": longest}
-    wrong = [(model, *pair) for model in plain if (pair := carries.shortest_wrong(model)["pair"])]
-    return found | {"plain_mended": sum(model.add(a + "0", b + "0") == 10 * (int(a) + int(b)) for model, a, b in wrong)}
+        wrong = [(model, pair) for model in models if (pair := carries.shortest_wrong(model)["pair"])]
+        longest = max((carries.digits_of(pair) for _, pair in wrong), default=0)
+        found |= {name: len(models), f"{name}_beaten": len(wrong), f"{name}_digits": longest,
+                  f"{name}_mended": sum(carries.mended(model, pair) for model, pair in wrong)}
+    return found
 
 
 def verdicts():

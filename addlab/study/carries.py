@@ -106,6 +106,12 @@ def digits_of(pair):
     return max(map(len, pair)) if pair else math.inf
 
 
+def mended(model, pair):
+    """Whether a sum comes out right if a column 0 + 0 is read before the others: both numbers times ten."""
+    a, b = pair
+    return model.add(a + "0", b + "0") == 10 * (int(a) + int(b))
+
+
 def error_of(model, pair):
     """How a sum goes wrong in its first wrong digit.
 

@@ -16,8 +16,8 @@ CLAIMS = {
     "C1a": "10 digits: the model becomes good enough to add exactly between batches 100 and 200",
     "C1b": "10 digits: after batch 200 test accuracy is constantly 1",
     "C2": "10 digits: in batches 0-400 the loss falls fast",
-    "C3": "the longer the numbers, the fewer batches the loss needs to fall",
-    "C4": "the longer the numbers, the more batches accuracy needs to reach 1",
+    "C3": "The longer the numbers, the fewer batches the loss needs to fall",
+    "C4": "The longer the numbers, the more batches accuracy needs to reach 1",
     "C5a": "100 digits: of 1-4 layers, 3 are best in the fall of the loss",
     "C5b": "100 digits: of 1-4 layers, 3 are best in accuracy",
     "C6a": "5000 digits: 4 layers are best in accuracy, then 3, then 2",
@@ -216,7 +216,7 @@ def record(claim, found, sentence, by_measure=None, among=None, what="seed"):
              "evidence": evidence_of(found, among, what), "seeds": plain(found),
              "by": next(iter(by_measure or {}), ""), "measures": by_measure or {}}
     files.keep("verdicts.json", entry, claim, order=list(CLAIMS).index)
-    return Markdown(f"**{claim}: {entry['verdict']}.** *{CLAIMS[claim][0].upper()}{CLAIMS[claim][1:]}.*\n\n"
+    return Markdown(f"**{claim}: {entry['verdict']}.** *{CLAIMS[claim]}.*\n\n"
                     f"{dots(entry['seeds'])} True in {entry['evidence']}.\n\n{entry['sentence']}")
 
 

@@ -21,15 +21,13 @@ from addlab import engine
 from addlab.study import plots
 from addlab.study.carries import groups
 from addlab.study.experiments import configs
+from addlab.study.first_digit import PAIRS
 from addlab.study.studies import recall, results
 from addrnn import Adder, carry_add, streams
 
 STUDY = "fading"
 LOOKS = (500, 1000, 2000, 4000)  # batches after which a training is looked at
 COUNT, COLUMNS, START = 40, 4096, 6
-
-
-PAIRS = np.stack(np.divmod(np.arange(100), 10))  # all pairs of digits, int64 [2, 100]
 NINES, OTHERS = PAIRS[:, PAIRS.sum(axis=0) == 9], PAIRS[:, PAIRS.sum(axis=0) != 9]
 
 

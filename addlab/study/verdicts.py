@@ -32,8 +32,7 @@ def claims_table(entries, places):
     rows = []
     for claim, entry in entries.items():
         page = places[claim].replace(".html", ".ipynb")
-        says = claims.CLAIMS[claim]
-        rows.append([claim, says[0].upper() + says[1:], f"**{entry['verdict']}**", f"[{int(page[:2])}]({page})"])
+        rows.append([claim, claims.CLAIMS[claim], f"**{entry['verdict']}**", f"[{int(page[:2])}]({page})"])
     return claims.table(["claim", "the original says", "verdict", "chapter"], rows)
 
 
