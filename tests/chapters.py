@@ -224,7 +224,8 @@ def layer_titles(groups, long, narrow, large):
                       middle[1] > 1.8 * middle[2] and all(near[1][seed] > near[2][seed] for seed in near[1])
                       and middle[2] < 1.3 * min(middle.values())),
         "03_arrivals": ("5000 digits: one and two layers fall behind, three and four are close",
-                        came[1] < came[2] <= 6 < 9 < min(came[3], came[4]) and abs(came[3] - came[4]) <= 1),
+                        came[1] < came[2] and 3 * came[2] <= 2 * min(came[3], came[4])
+                        and abs(came[3] - came[4]) <= 1),
         "03_repaired": ("Ones digit repaired: two layers keep up with three, and four are last",
                         now[2] <= now[3] < now[4] and all(
                             fair[4][seed] > max(fair[2][seed], fair[3][seed]) for seed in fair[4])),

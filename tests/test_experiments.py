@@ -58,7 +58,7 @@ def test_of_runs_that_differ_in_batches_alone_the_longest_is_shown(home):
 
 def test_runs_of_a_gpu_say_so_and_are_never_among_the_recorded():
     runs = experiments.gpu_runs()
-    assert len(runs) == 39 and all("H100" in run.device and run.versions["torch"] for run in runs)
+    assert len(runs) == 63 and all("H100" in run.device and run.versions["torch"] for run in runs)
     assert all(len(run.loss) == len(run.batch_accuracy) == run.config.batches and run.model is None for run in runs)
     assert all(np.float32(x) == x for x in runs[0].loss)
     assert all(run.device == "cpu" for run in experiments.recorded([run.config for run in runs]))

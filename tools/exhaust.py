@@ -19,8 +19,9 @@ import torch
 
 import addrnn
 from addlab.command import fail, one_line_errors
-from addlab.devices import workers_that_fit
+from addlab.devices import device_name, pick_device, workers_that_fit
 from addlab.study import studies
+from addlab.study.functions import errors
 from addlab.study.short import shapes
 from addlab.study.short import short_sums as searched
 from addlab.study.states import exhausted, recorded
@@ -81,7 +82,19 @@ def states():
                 break
 
 
-STUDIES = {"states": states, "short_sums": short_sums}
+# Every number
+
+def functions():
+    """How exactly a device computes tanh and σ, over every float32; the device is that of ADDRNN_DEVICE."""
+    device = pick_device(None)
+    name = device_name(device)
+    rows = [row for row in studies.rows(FOLDER / "functions.json") if row["device"] != name]
+    row = {"device": name, "torch": torch.__version__, "errors": errors(device)}
+    print(json.dumps(row), flush=True)
+    studies.write_rows(FOLDER / "functions.json", [*rows, row])
+
+
+STUDIES = {"states": states, "short_sums": short_sums, "functions": functions}
 
 
 def main(wanted):

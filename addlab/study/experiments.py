@@ -135,7 +135,6 @@ def of_any_device(configs):
     return [longest[kind] for kind in kinds if kind in longest]
 
 
-
 def gpu_runs(**settings):
     """The runs [Run] that a GPU trained, by layers and seed; their `device` says which. They have no model.
 
