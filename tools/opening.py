@@ -10,6 +10,7 @@ from addlab import article
 from addlab.article import pictures
 from addlab.article.words import words
 from addlab.study import claims, views
+from addlab.study.experiments import gpu_runs
 from tools.chapter import fence
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -30,7 +31,7 @@ def opening(chapters):
                       lambda link: link[0] if link[2] in stems else link[1], template)
     text = string.Template(template).substitute(
         pieces, **words(), programs=raw(article.style() + programs), runs=views.recorded_runs(),
-        date=date_of_records(), claims=claims_table(chapters))
+        gpu_runs=len(gpu_runs()), date=date_of_records(), claims=claims_table(chapters))
     return text, headline
 
 
@@ -64,4 +65,4 @@ def date_of_records():
         day = datetime.date.fromisoformat(done.stdout.strip())
     except (OSError, ValueError):  # no git, or a copy without its history
         return "before this copy was made"
-    return f"by {day.day} {day:%B %Y}"
+    return f"up to {day.day} {day:%B %Y}"

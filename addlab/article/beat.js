@@ -6,6 +6,8 @@ import {Network} from "./network.js";
 import {start} from "./worker.js";
 
 const LONGEST = 1000;  // digits, so that each press of a key is answered at once
+const LETTER = 0.72, LEAST = 11;  // of a digit and the gap to the next, in its size; the smallest size, in px
+const ROOT = 16;  // px of a rem
 
 /** @type {[string, string[]|null][]} */
 const HINTS = [
@@ -35,7 +37,7 @@ export default function mount(root, data) {
 
   const box = label => element("input", {type: "text", inputmode: "numeric", autocomplete: "off", spellcheck: "false",
                                          "aria-label": label, oninput: () => { halt(); answer(); },
-                                         onchange: () => { if (verdict.classList.contains("bad")) remember(); },
+                                         onkeydown: ({key}) => { if (key === "Enter") keep(); },
                                          onblur: () => requestAnimationFrame(align)});
   const boxes = [box("first number"), box("second number")];
   const row = name => element("div", {class: name, "aria-hidden": "true"});
@@ -44,8 +46,7 @@ export default function mount(root, data) {
                        carries, said, bars, truth);
   const labels = element("div", {class: "labels", "aria-hidden": "true"},
                          ...["carry", "it says", "how sure", ""].map(text => element("span", {}, text)));
-  const sum = element("div", {class: "sum digits"},
-                      boxes[0], element("span", {class: "plus"}, "+"), boxes[1], labels, rows);
+  const sum = element("div", {class: "sum digits", onfocusout: leave}, boxes[0], element("span", {class: "plus"}, "+"), boxes[1], labels, rows);
   const verdict = element("p", {class: "verdict"}), tip = element("p", {class: "tip", hidden: true});
   const finds = element("div", {class: "row finds", hidden: true}, element("span", {}, "Found:"));
   const find = button("", search, {class: "main"}), more = button("Hint", takeHint);
@@ -60,9 +61,31 @@ export default function mount(root, data) {
     return digit(1) + Array.from({length: data.digits - 1}, () => digit(0)).join("");
   }
 
-  /** Numbers show their right end, where reading starts. */
+  /** Numbers show their right end, where reading starts; those with more to the left than fits say so. */
   function align() {
-    for (const part of [...boxes, rows]) part.scrollLeft = part.scrollWidth;
+    for (const part of [...boxes, rows]) {
+      part.classList.toggle("more", part.scrollWidth > part.clientWidth + 1);
+      part.scrollLeft = part.scrollWidth;
+    }
+  }
+
+  /** Letters become smaller, as far as they can be read, so that all digits are in sight. @param {number} letters */
+  function fit(letters) {
+    sum.style.removeProperty("--size");
+    const size = parseFloat(getComputedStyle(sum).fontSize), room = boxes[0].clientWidth - 1.2 * ROOT;
+    const wanted = room / (LETTER * Math.max(letters, 1));
+    if (wanted < size) sum.style.setProperty("--size", `${Math.max(LEAST, wanted)}px`);
+  }
+
+  /** Whoever leaves both boxes has typed a sum. */
+  function leave({relatedTarget}) {
+    if (!boxes.includes(relatedTarget)) keep();
+  }
+
+  function keep() {
+    if (job) return;
+    answer();
+    if (verdict.classList.contains("bad")) remember();
   }
 
   function show(a, b) {
@@ -91,6 +114,7 @@ export default function mount(root, data) {
   function draw(a, b) {
     const result = network.add(a, b), right = result.wrong === 0, columns = result.columns.slice().reverse();
     for (const part of [carries, said, bars, truth]) part.replaceChildren();
+    fit(Math.max(a.length, b.length, result.said.length, result.total.length));
     const shown = columns.slice(columns.length - Math.max(result.said.length, result.total.length));
     for (const column of shown) {
       const good = column.said === column.total, bar = element("i");

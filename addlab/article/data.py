@@ -53,17 +53,22 @@ def wrong_pair():
 
 
 def learn():
-    """Nothing: the page draws its own sums and weights."""
-    return {}
+    """A recorded run of one layer, as means over ten batches, to be seen until the page has trained its own."""
+    from addlab.study.experiments import configs, recorded  # they need all of addlab.study
+
+    runs = recorded(configs([0], layers=1))
+    return {name: np.convolve(values[:300], np.ones(10) / 10, "valid").round(3).tolist()
+            for run in runs for name, values in (("loss", run.loss), ("right", run.batch_accuracy))}
 
 
 def prove():
     """How the page trains what it proves, in base 10 or 2.
 
     Base 10: seeds 0 to 3 close, at 2662, 2230, 3459 and 2054 states, each after half a minute of one core; without
-    noise seeds 0 to 2 do not. With 48 units two seeds of four do, with 50 pairs or with 3000 batches fewer.
+    noise seeds 0 to 2 do not. With 48 units two seeds of four do, with 50 pairs or with 3000 batches fewer. It begins
+    with seed 1, in which the networks without rounding say the same: of seeds 0 and 2 a long sum is found wrong, too.
     """
-    noisy = {"cell": "RNN", "layers": 1, "noise": 1, "rate": 3e-3, "falling": True}
+    noisy = {"cell": "RNN", "layers": 1, "noise": 1, "rate": 3e-3, "falling": True, "seed": 1}
     decimal = {"base": 10, "hidden": 64, "digits": 5, "pairs": 100, "batches": 4000}
     binary = {"base": 2, "hidden": 24, "digits": 4, "pairs": 60, "batches": 600}
     return {"kinds": [{"name": "10: a minute", "settings": noisy | decimal},

@@ -18,8 +18,9 @@ function means(values) {
   });
 }
 
-/** @param {HTMLElement} root */
-export default function mount(root) {
+/** @param {HTMLElement} root
+ * @param {{loss?: number[], right?: number[]}} data  a recorded run of ten digits, to be seen before one's own */
+export default function mount(root, data = {}) {
   const body = frame(root, {
     name: "learn",
     question: "Can a network find out from sums alone how to add?",
@@ -39,9 +40,9 @@ export default function mount(root) {
   const list = element("ol", {class: "sums digits", "aria-label": "twelve sums"});
   const charts = [
     canvas("loss of each batch", 150, (context, width, height) =>
-      chart(context, width, height, "loss", means(loss), Math.log(settings.base) * 1.15, x => x.toFixed(2))),
+      chart(context, width, height, "loss", means(loss), data.loss, Math.log(settings.base) * 1.15, x => x.toFixed(2))),
     canvas("share of sums with every digit right", 150, (context, width, height) =>
-      chart(context, width, height, "sums right", means(right), 1, x => `${Math.round(100 * x)}%`))];
+      chart(context, width, height, "sums right", means(right), data.right, 1, x => `${Math.round(100 * x)}%`))];
   body.append(element("div", {class: "row"}, train, step, again, take),
               element("div", {class: "row settings"}, digits.root, cell.root, base.root),
               element("div", {class: "charts"}, ...charts.map(made => made.root)), verdict, list);
@@ -52,8 +53,8 @@ export default function mount(root) {
   }
 
   /** A curve from the left on, its last value written at its end. */
-  function chart(context, width, height, name, values, top, format) {
-    const colour = colours(root), left = 0, bottom = height - 20, high = 26, batches = Math.max(200, values.length);
+  function chart(context, width, height, name, values, recorded, top, format) {
+    const colour = colours(root), left = 0, bottom = height - 20, high = 26, batches = Math.max(300, values.length);
     const x = i => left + (width - left - 56) * i / batches;
     const y = value => bottom - (bottom - high) * Math.min(1, value / top);
     context.font = `13px ${getComputedStyle(root).fontFamily}`;
@@ -69,16 +70,26 @@ export default function mount(root) {
       context.lineTo(x(batches), Math.round(edge) + 0.5);
     }
     context.stroke();
-    if (!values.length) return;
-    context.strokeStyle = context.fillStyle = colour["no-carry"];
-    context.lineWidth = 2;
-    context.lineJoin = "round";
-    context.beginPath();
-    values.forEach((value, i) => context.lineTo(x(i + 1), y(value)));
-    context.stroke();
+    const line = (these, paint, note) => {
+      context.strokeStyle = context.fillStyle = paint;
+      context.lineWidth = 2;
+      context.lineJoin = "round";
+      context.beginPath();
+      these.forEach((value, i) => context.lineTo(x(i + 1), y(value)));
+      context.stroke();
+      note(x(these.length), y(these.at(-1)));
+    };
     context.textAlign = "left";
-    context.font = `600 ${context.font}`;
-    context.fillText(format(values.at(-1)), x(values.length) + 6, y(values.at(-1)) + 4);
+    if (values.length) {
+      context.font = `600 ${context.font}`;
+      line(values, colour["no-carry"], (end, at) => context.fillText(format(values.at(-1)), end + 6, at + 4));
+    } else if (recorded && settings.base === 10 && settings.digits === 10 && settings.cell === "RNN") {
+      line(recorded, colour.line, (end, at) => {  // named in the corner that it leaves free
+        context.fillStyle = colour.faint;
+        context.textAlign = "right";
+        context.fillText("a recorded run", end, at > (high + bottom) / 2 ? high + 18 : bottom - 8);
+      });
+    }
   }
 
   /** Twelve sums that the training does not draw: their seed is another. */

@@ -32,7 +32,7 @@ export default function mount(root, data) {
     hint: `Step through a sum. Then change this network’s ${data.parameters} weights until its proof breaks.`});
   const trained = model(floats(data.weights), data.hidden, data.embedding), terms = describe(trained, data.latch);
   const exact = {flip: terms.flip, memory: terms.memory, slope: 1, shift: terms.shift};
-  let knobs = exact, net = trained, proof = verdict(net, data.boxes);
+  let knobs = exact, net = trained, proof = verdict(net, data.boxes), held = proof.boxes;
   let numbers = FIRST, steps = walk(net, FIRST[0], FIRST[1]), at = 0, playing = 0, turning = 0;
 
   // The sum, and where the machine stands in it
@@ -47,7 +47,7 @@ export default function mount(root, data) {
     for (const view of [map, bend, tops]) view.redraw();
   });
   const map = chart("The state on its plane, between the box of no carry and the box of a carry", () => 210,
-                    width => plane(terms, proof, trail(), pose, width));
+                    width => plane(terms, proof, held, trail(), pose, width));
   const bend = chart("The latch: its output over the sum it sees", () => 210,
                      width => latch(terms, knobs.flip, pose, width));
   const tops = chart("Ten curves, one for each digit; the highest is the answer", () => 228,
@@ -172,6 +172,7 @@ export default function mount(root, data) {
       turning = 0;
       net = turned(trained, terms, knobs);
       proof = verdict(net, data.boxes);
+      if (proof.proved) held = proof.boxes;
       start(numbers, at);
       judge();
     });

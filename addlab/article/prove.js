@@ -20,7 +20,7 @@ export default function mount(root, {kinds}) {
     question: "Train a network and prove it",
     hint: "Train one with noise, and let this page visit every state that it can reach. Then train one without noise."
   });
-  let {settings} = kinds[0], shaken = true, job = null, seed = 0, begun = 0;
+  let {settings} = kinds[0], shaken = true, job = null, seed = settings.seed, begun = 0;
   let network = null, curve = [], losses = [], closing = null;
 
   const main = button("Train and prove", () => job ? halt("Stopped.") : train(), {class: "main"});
@@ -119,7 +119,7 @@ export default function mount(root, {kinds}) {
       const last = values.at(-1);
       const noise = shaken ? `, noise ${Math.min(most, 3 * losses.length / settings.batches).toFixed(2)}` : "";
       training.news.textContent = over
-        ? `${number(settings.batches)} batches in ${Math.round(seconds)} seconds, seed ${seed}.`
+        ? `${number(settings.batches)} batches in ${Math.ceil(seconds)} s, seed ${seed}.`
         : `Batch ${number(losses.length)}: ${Math.round(100 * last.right)}% of sums right${noise}. ` +
           `About ${Math.ceil(left)} s left.`;
       if (!over) return;

@@ -16,15 +16,21 @@ const NAMES = ["no carry", "carry"];
 const DEPTH = 62, HIGHEST = 16;  // logits below and above a parabola's top that are shown
 const LEAST = -1.2, MOST = 21.5; // places among the parabolas
 
-/** The state U h on its plane, where it has been, and both boxes.
- * @param {Terms} terms @param {Verdict} verdict @param {Point[]} trail @param {Pose} pose @param {number} width */
-export function plane({latch, line}, {boxes, proved}, trail, pose, width) {
+/** The state U h on its plane, where it has been, and both boxes; where they do not hold, those that did, in outline.
+ * @param {Terms} terms @param {Verdict} verdict @param {import("./intervals.js").Interval[][]} held
+ * @param {Point[]} trail @param {Pose} pose @param {number} width */
+export function plane({latch, line}, {boxes, proved}, held, trail, pose, width) {
   const reach = [latch, line].map((unit, axis) => {
-    const ends = boxes.flatMap(box => box[unit].map(Math.abs)), past = trail.map(at => Math.abs(at[axis]));
+    const ends = [...boxes, ...held].flatMap(box => box[unit].map(Math.abs)), past = trail.map(at => Math.abs(at[axis]));
     return 1.3 * Math.max(...ends, ...past, [4.2, 0.09][axis]);
   });
   const x = linear(-reach[0], reach[0], 4, width - 4), y = linear(-reach[1], reach[1], 186, 6);
   const marks = [rule([x(0), 6], [x(0), 186]), rule([4, y(0)], [width - 4, y(0)])];
+  if (!proved) held.forEach(box => {
+    const [left, right] = box[latch].map(x), [bottom, top] = box[line].map(y);
+    marks.push(svg("rect", {x: left, y: top, width: right - left, height: bottom - top, fill: "none",
+                            stroke: "var(--faint)", "stroke-dasharray": "2 3"}));
+  });
   boxes.forEach((box, carry) => {
     const [left, right] = box[latch].map(x), [bottom, top] = box[line].map(y);
     const below = top > y(0), middle = clamp((left + right) / 2, 32, width - 32);

@@ -7,7 +7,7 @@ from addlab import files
 from addlab.article.data import RANDOM_SUMS, SHIPPED, shipped, wrong_pair
 from addlab.article.pieces import machine
 from addlab.certify import ADDITION
-from addlab.study import carries, claims, noise, proofs
+from addlab.study import carries, claims, fading, noise, proofs
 from addlab.study.experiments import CHAINS, configs, recorded
 from addrnn import Config
 
@@ -31,7 +31,8 @@ def wrong_sum():
 
 def searched():
     """In how many networks a wrong sum is found: of the original's kind without an error in many random sums, and of
-    those trained with chains of nines; the digits of the longest of these sums; how many a column 0 + 0 mends.
+    those trained with chains of nines; the digits of the longest of these sums; how many a column 0 + 0 mends; how many
+    of the latter get all chains right.
     """
     digits = Config().digit_len
     plain = [run.model for run in recorded(configs(range(20))) if run.model
@@ -44,7 +45,8 @@ def searched():
         longest = max((carries.digits_of(pair) for _, pair in wrong), default=0)
         found |= {name: len(models), f"{name}_beaten": len(wrong), f"{name}_digits": longest,
                   f"{name}_mended": sum(carries.mended(model, pair) for model, pair in wrong)}
-    return found
+    crossing = [fading.keeps(of) for name in ("chains", "chains, longer") for of in fading.of_groups()[name].values()]
+    return found | {"chained_crossing": sum(crossing)}
 
 
 def verdicts():
