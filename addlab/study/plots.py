@@ -235,7 +235,7 @@ def network(title, num1, num2, total, layers, back=False):
     """A figure of the network at work on one sum, unrolled: a column of boxes for each step, the first on the right.
 
     num1, num2, total: digits, least significant first. With `back`, the arrows are those of the error on its way back,
-    named as in its formula; they end at the table, as digits are given.
+    named as in its formula; they end at the embedding, as digits are not learned.
     """
     fig, ax = figure(title, height=1.5 + 0.55 * (layers + 3))
     rows = ["digits", "embed_layer", *(f"rnn, layer {layer + 1}" for layer in range(layers)), "dense", "it says"]
