@@ -23,6 +23,7 @@ from addrnn import Adder, autograd, sample, streams
 
 STUDY = "order"
 ORDERS = ("least significant first", "most significant first", "both ways")
+NAMES = dict(zip(ORDERS, ("from the right", "from the left", "both ways"), strict=True))  # in a figure
 SEEDS, BATCHES, TESTED = range(3), 500, 2000
 
 
@@ -93,15 +94,16 @@ def order_figure(groups):
     colours = dict(zip(ORDERS, (plots.RIGHT, plots.WRONG, plots.CELLS["LSTM"]), strict=True))
     columns = len(next(iter(groups.values()))[0]["right"])
     lowest, most = floor(columns - 1)
-    fig, (left, right) = plots.figure("Most significant digit first, each carry is a coin toss", columns=2)
+    fig, (left, right) = plots.figure("Read from the left, each carry is a coin toss", columns=2)
     plots.axis(left, "loss", "batch", "nats a digit", xlim=(0, BATCHES), ylim=(0, 2.4))
-    plots.axis(right, "digits right", "column, the least significant first", "share", xlim=(1, columns),
+    plots.axis(right, "digits right", "column: 1 is the ones digit", "share", xlim=(1, columns),
                ylim=(0, 1.03))
     for ax, lines in ((left, {order: [smooth(run["loss"]) for run in runs] for order, runs in groups.items()}),
                       (right, {order: [(range(1, columns + 1), run["right"]) for run in runs]
                                for order, runs in groups.items()})):
-        plots.curves(ax, lines, colours, {order: order.replace(" significant", "") * (ax is right) for order in lines})
-    plots.claim(left, "none from the left beats this", y=lowest)
+        plots.curves(ax, lines, colours, NAMES)
+    right.set_xticks(range(1, columns + 1, 2))
+    plots.claim(left, "least from the left", y=lowest)
     plots.claim(right, "half of them" if abs(most - 0.5) < 0.1 else "what can be right", y=0.5)
     return fig
 

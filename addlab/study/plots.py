@@ -26,6 +26,7 @@ RAMP = matplotlib.colors.LinearSegmentedColormap.from_list("ramp", ["#1d1147", "
 CLAIM = "#f6edcf"
 HALO = [withStroke(linewidth=2.5, foreground="white")]  # a text on a curve can be read, and the curve be seen
 WIDTH = 8.0  # inches: of a page
+BACK = {"dense": "e", "rnn, layer 1": "Vᵀe"}  # what comes down to a row on the error's way back
 PLACE = {  # where a setting's value lies on the ramp, from 0 to 1
     "digit_len": lambda n: math.log10(n / 10) / math.log10(500),
     "layers": lambda n: (n - 1) / 3,
@@ -233,7 +234,8 @@ def note(ax, text, x, y, ha="left", va="center", colour=INK):
 def network(title, num1, num2, total, layers, back=False):
     """A figure of the network at work on one sum, unrolled: a column of boxes for each step, the first on the right.
 
-    num1, num2, total: digits, least significant first. With `back`, the arrows are those of the error on its way back.
+    num1, num2, total: digits, least significant first. With `back`, the arrows are those of the error on its way back,
+    named as in its formula; they end at the embedding, as digits are not learned.
     """
     fig, ax = figure(title, height=1.5 + 0.55 * (layers + 3))
     rows = ["digits", "embed_layer", *(f"rnn, layer {layer + 1}" for layer in range(layers)), "dense", "it says"]
@@ -247,15 +249,20 @@ def network(title, num1, num2, total, layers, back=False):
             box = {"boxstyle": "round,pad=0.35", "facecolor": "none" if edge else CLAIM if "rnn" in row else "#e9edf5",
                    "edgecolor": "none" if edge else INK}
             says = {"digits": f"{digits[0]} + {digits[1]}", "it says": f"{digits[2]}"}.get(row, "        ")
+            says = "   δ   " if back and "rnn" in row else says
             ax.annotate(says, (x, y), ha="center", va="center", bbox=box, fontsize=12 if edge else 9,
                         fontweight="bold" if row == "it says" else "normal", color=INK)
-            if y:
+            if y > back:
                 ax.annotate("", (x, y - 0.27), (x, y - 0.73), arrowprops=arrow)
+            if back and row in BACK:
+                ax.annotate(BACK[row], (x + 0.06, y + 0.5), ha="left", va="center", fontsize=10.5, fontweight="bold",
+                            color=WRONG)
         if step + 1 < len(total):  # the state goes on to the next column
             for layer in range(layers):
                 ax.annotate("", (x - 0.72, layer + 2), (x - 0.28, layer + 2), arrowprops=arrow)
-            mark = "U" if back else f"{carry[step + 1]}"
-            ax.annotate(mark, (x - 0.5, 2.1), ha="center", va="bottom", fontsize=12, fontweight="bold",
+            mark = "Uᵀδ" if back else f"{carry[step + 1]}"
+            ax.annotate(mark, (x - 0.5, 1.9 if back else 2.1), ha="center", va="top" if back else "bottom", fontsize=12,
+                        fontweight="bold",
                         color=WRONG if back else CARRY if carry[step + 1] else NO_CARRY)
     for y, row in enumerate(rows):
         ax.annotate(row, (0.55, y), ha="left", va="center", fontsize=10, color="#555555")
