@@ -68,10 +68,10 @@ def boxes_figure(certificate, name):
                 markeredgewidth=0)
         ax.margins(0.08)
         plots.axis(ax, f"Box of “{CARRIES[carry]}”", "one entry of u", "another")
-    return plots.save(fig, name, "Left: how many cases each arrow stands for. Right: two of the "
-                      f"{boxes.shape[1]} entries of u. The filled rectangles are the boxes. Dots arrive from the start; "
-                      "outlines hold all that arrives from each box. The network was trained on random sums, with "
-                      "noise on its state.")
+    return plots.save(fig, name, "Left: how many cases each arrow stands for. Right: the filled "
+                      f"rectangles are the boxes, in two of the {boxes.shape[1]} entries of u. Dots arrive from the "
+                      "start; outlines hold all that arrives from each box. The network was trained on random sums, "
+                      "with noise on its state.")
 
 
 def frame(ax, low, high, **look):
@@ -208,8 +208,8 @@ def ladder():
     machines = study("machines")
     for machine in dict.fromkeys(row["machine"] for row in machines):
         kind = [row for row in machines if row["machine"] == machine]
-        units = sorted({row["hidden"] for row in kind})
-        rows.append([machine, f"RNN, 1 layer of {claims.listing([f'{size}' for size in units])} units", *proved(kind)])
+        sizes = claims.listing([str(size) for size in sorted({row["hidden"] for row in kind})])
+        rows.append([machine.replace(" ", "\N{NO-BREAK SPACE}"), f"RNN, 1 layer of {sizes} units", *proved(kind)])
     return claims.table(["task", "trained on its boxes", "tried", "proved"], rows)
 
 
