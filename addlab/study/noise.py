@@ -32,10 +32,19 @@ FALL = 0.01  # the learning rate falls in a line to this share of itself
 GRID, MOST = 1, 60_000  # states are rounded to multiples of 1 / GRID, and followed until there are more than MOST
 LEVELS = (0.0, 0.25, 0.5, 1.0, 1.5)
 USUAL = dict(layers=1, lr=3e-3, batches=4000)
-ROWS = {  # of the picture: {name: what is changed of the usual training with noise 1}
-    f"noise {level:g}": dict(noise=level) for level in LEVELS} | {
-    "2000 batches": dict(batches=2000), "8000 batches": dict(batches=8000), "constant rate": dict(falling=False),
-    "32 units": dict(hidden=32), "128 units": dict(hidden=128), "128 units, noise 2": dict(hidden=128, noise=2.0)}
+ROWS = {  # of the picture, group by group: {name: what is changed of the usual training with noise 1}
+    "level of noise": {f"noise {level:g}": dict(noise=level) for level in LEVELS},
+    "noise 1, but …": {
+        "2000 batches": dict(batches=2000), "8000 batches": dict(batches=8000), "constant rate": dict(falling=False),
+        "sums of 5 digits": dict(digit_len=5), "sums of 20 digits": dict(digit_len=20),
+        "32 units": dict(hidden=32), "128 units": dict(hidden=128), "2 layers": dict(layers=2),
+        "3 layers": dict(layers=3), "GRU": dict(cell="GRU"), "LSTM": dict(cell="LSTM")},
+    "two changes": {
+        "128 units, noise 2": dict(hidden=128, noise=2.0), "2 layers, noise 2": dict(layers=2, noise=2.0),
+        "3 layers, noise 2": dict(layers=3, noise=2.0), "constant rate, noise 0": dict(falling=False, noise=0.0)}}
+SAID = [  # beside what a kind of mark is named in the picture: (name, 0 as it is or 1 rounded, words, kind)
+    ("8000 batches", 0, "proved", "proved"), ("2 layers", 0, "wrong", "wrong"),
+    ("3 layers", 0, "not searched", "open"), ("3 layers", 1, "not finished", "open")]
 SHIPPED = 2  # proved networks of noise 1 whose certificates are kept
 
 
@@ -169,12 +178,27 @@ def both(level, falling=True):
 
 def noise_figure():
     """A mark for each network and proof, full where it is proved: noise, training and size as in ROWS."""
-    with_it, without = ("{} of {}".format(*both(level)) for level in (1.0, 0.0))
-    title = f"Proved as they are and rounded: {with_it} with noise 1, {without} without"
-    fig, ax = plots.figure(title, height=0.8 + 0.22 * len(ROWS))
-    proof_marks(ax, [marks(**{"noise": 1.0} | changes) for changes in ROWS.values()])
-    plots.axis(ax, "", ylim=(len(ROWS) - 0.5, -1.2))
-    ax.set_yticks(range(len(ROWS)), list(ROWS))
+    full = [level for level in LEVELS if both(level)[0] == both(level)[1] > 0]
+    title = "The proofs of networks that were trained with noise"
+    if full == [1.0] and both(1.0)[1] == 10:
+        title = "Noise 1 is the only level at which all ten are proved both ways"
+    heights, y = {}, 0.0
+    fig, ax = plots.figure(title, height=0.9 + 0.21 * (sum(map(len, ROWS.values())) + 1.3 * len(ROWS)))
+    for group, rows in ROWS.items():
+        ax.annotate(group, (0, y - 0.1), (-8, 0), xycoords=("axes fraction", "data"), textcoords="offset points",
+                    ha="right", va="center", fontsize=9.5, fontweight="bold", color=plots.INK)
+        heights |= {name: y + k for k, name in enumerate(rows, 1)}
+        y = max(heights.values()) + 1.3
+    ax.axhspan(heights["noise 1"] - 0.5, heights["noise 1"] + 0.5, color=plots.CLAIM, zorder=0, linewidth=0)
+    changes = {name: change for rows in ROWS.values() for name, change in rows.items()}
+    found = {height: marks(**{"noise": 1.0} | changes[name]) for name, height in heights.items()}
+    wide = proof_marks(ax, found)
+    for name, way, words, kind in SAID:
+        if found[heights[name]] and all(ways[way] == kind for ways in found[heights[name]]):
+            plots.note(ax, words, way * (wide + 1.5) + len(found[heights[name]]) - 0.4, heights[name],
+                       colour=LOOKS[kind]["color"])
+    plots.axis(ax, "", ylim=(max(heights.values()) + 0.7, -0.7))
+    ax.set_yticks(list(heights.values()), list(heights))
     ax.tick_params(axis="y", length=0)
     return fig
 
@@ -186,19 +210,25 @@ def marks(falling=True, **changes):
             for config, outcome in picked(falling, **changes)]
 
 
+LOOKS = {"proved": dict(marker="o", color=plots.RIGHT), "wrong": dict(marker="x", color=plots.WRONG),
+         "open": dict(marker="o", color=plots.FAINT, markerfacecolor="none")}
+
+
 def proof_marks(ax, rows):
-    """A row of marks for each of some lists of `marks`: left of the networks as they are, right of them rounded."""
-    looks = {"proved": dict(marker="o", color=plots.RIGHT), "wrong": dict(marker="x", color=plots.WRONG),
-             "open": dict(marker="o", color=plots.FAINT, markerfacecolor="none")}
-    wide = max(map(len, rows), default=1)
-    for way, words in enumerate(("as it is", "rounded")):
+    """A row of marks for each {height: `marks`}: left of the networks as they are, right of them rounded.
+
+    Returns how many networks the longest row has.
+    """
+    wide = max(map(len, rows.values()), default=1)
+    for way, words in enumerate(("as it is, by boxes", "rounded")):
         shift = way * (wide + 1.5)
-        plots.note(ax, words, shift - 0.4, -0.7)
-        for y, row in enumerate(rows):
+        plots.note(ax, words, shift - 0.4, -0.1)
+        for y, row in rows.items():
             for x, ways in enumerate(row):
-                ax.plot(shift + x, y, markersize=5.5, linestyle="none", **looks[ways[way]])
+                ax.plot(shift + x, y, markersize=5.5, linestyle="none", **LOOKS[ways[way]])
     ax.set(xlim=(-0.8, 2 * wide + 1.3), xticks=[])
     ax.grid(visible=False)
+    return wide
 
 
 def twins():

@@ -13,7 +13,7 @@ from matplotlib.patches import Rectangle
 from addlab import files
 from addlab.certify import ADDITION, Certificate, checker
 from addlab.certify.boxes import Cases, Weights, advance, first_boxes, transitions
-from addlab.study import claims, noise, plots
+from addlab.study import claims, noise, plots, studies
 
 PAINTS, CARRIES = (plots.NO_CARRY, plots.CARRY), ("no carry", "carry")
 
@@ -41,33 +41,37 @@ def arrivals(certificate):
 
 
 def boxes_figure(certificate, name):
-    """The 300 cases counted, arrow by arrow; and in one plane both boxes and all that arrives in them."""
+    """The 300 cases counted, arrow by arrow; and in one plane, box by box, all that arrives there."""
     boxes, low, high = arrivals(certificate)
-    into = Cases(ADDITION).target.numpy()
+    into, origins = Cases(ADDITION).target.numpy(), np.arange(300) // 100
     apart = np.abs(np.diff(boxes.mean(2), axis=0)[0]) / np.diff(boxes)[..., 0].sum(0)
     plane = np.argsort(-apart.round(6), kind="stable")[:2]
     inside = (low >= boxes[into, :, 0]).all() and (high <= boxes[into, :, 1]).all()
     fig, axes = plots.figure("Every case leads into the box of its carry" if inside else "Some case misses its box",
-                             columns=2, height=3.5, width_ratios=(1, 1.25))
+                             columns=3, height=3.3)
     automaton(axes[0], into)
-    for carry, words in enumerate(CARRIES):
-        frame(axes[1], *boxes[carry, plane].T, facecolor=PAINTS[carry], alpha=0.15)
+    for carry, ax in enumerate(axes[1:]):
+        frame(ax, *boxes[carry, plane].T, facecolor=(PAINTS[carry], 0.28), edgecolor=PAINTS[carry], linewidth=2.2)
+        outlines = []
         for origin in (0, 1):
-            cases = np.flatnonzero((np.arange(300) // 100 == 1 + origin) & (into == carry))
-            frame(axes[1], low[cases][:, plane].min(0), high[cases][:, plane].max(0), fill=False, linewidth=1.6,
-                  edgecolor=PAINTS[origin], linestyle=("-", (0, (4, 2)))[origin])
-        side = int(boxes[carry, plane[1]].mean() < 0)  # its name stands on the side of the start
-        axes[1].annotate(f"box of “{words}”", (boxes[carry, plane[0]].mean(), boxes[carry, plane[1], side]),
-                         (0, (-4, 4)[side]), textcoords="offset points", ha="center", va=("top", "bottom")[side],
-                         color=PAINTS[carry])
-        axes[1].plot(*low[:100, plane][into[:100] == carry].T, "o", color=plots.INK, markersize=2, markeredgewidth=0)
-    axes[1].plot(0, 0, "o", color=plots.INK, markersize=6)
-    axes[1].annotate("start", (0, 0), (7, 0), textcoords="offset points", va="center")
-    axes[1].margins(0.08)
-    plots.axis(axes[1], f"what arrives, in two of {boxes.shape[1]} entries of u", "one entry of u", "another")
-    return plots.save(fig, name, "Left: how many cases each arrow stands for. Right: the filled rectangles are the "
-                      "boxes; dots arrive from the start; outlines hold all that arrives from “no carry” (solid) and "
-                      "“carry” (dashed). The network was trained on random sums, with noise on its state.")
+            cases = (origins == 1 + origin) & (into == carry)
+            outlines.append((low[cases][:, plane].min(0), high[cases][:, plane].max(0)))
+            frame(ax, *outlines[-1], fill=False, linewidth=1.4, edgecolor=plots.INK,
+                  linestyle=("-", (0, (4, 2)))[origin])
+        higher = int(outlines[1][1][1] > outlines[0][1][1])  # it is named at its upper edge, the other at its lower
+        for origin, corners in enumerate(outlines):
+            at_top = int(origin == higher)
+            ax.annotate(f"from {CARRIES[origin]}", (np.mean([x for x, _ in corners]), corners[at_top][1]),
+                        (0, (3, -3)[at_top]), textcoords="offset points", ha="center", va=("bottom", "top")[at_top],
+                        fontsize=9.5, color=plots.INK, path_effects=plots.HALO)
+        ax.plot(*low[(origins == 0) & (into == carry)][:, plane].T, ".", color="#555555", markersize=4,
+                markeredgewidth=0)
+        ax.margins(0.08)
+        plots.axis(ax, f"Box of “{CARRIES[carry]}”", "one entry of u", "another")
+    return plots.save(fig, name, "Left: how many cases each arrow stands for. Right: the filled "
+                      f"rectangles are the boxes, in two of the {boxes.shape[1]} entries of u. Dots arrive from the "
+                      "start; outlines hold all that arrives from each box. The network was trained on random sums, "
+                      "with noise on its state.")
 
 
 def frame(ax, low, high, **look):
@@ -106,11 +110,11 @@ def growth_figure(name):
     grown = {"without noise": noise.widths(0.0), "with noise": noise.widths(1.0)}
     title = "With noise in training the boxes stop growing; without it they overlap"
     fig, ax = plots.figure(title, height=2.9)
-    plots.axis(ax, "", "round", "half-widths / distance", log="y", xlim=(1, 12), ylim=(0.1, 30))
+    plots.axis(ax, "", "round", "overlap of the two boxes\n(1: they touch)", log="y", xlim=(1, 12), ylim=(0.1, 30))
     ax.set_yticks([0.1, 0.3, 1, 3, 10, 30], ["0.1", "0.3", "1", "3", "10", "30"])
     plots.curves(ax, {words: [(range(1, 13), widths) for widths in some] for words, some in grown.items()},
                  dict(zip(grown, (plots.WRONG, plots.RIGHT), strict=True)))
-    plots.claim(ax, "above, the boxes overlap", y=1)
+    plots.claim(ax, "they overlap", y=1)
     return plots.save(fig, name, "The sum of the half-widths, divided by the distance of the middles, in the entry of "
                       "u that tells the boxes apart best. Thin: ten networks each; thick: their medians.")
 
@@ -134,6 +138,16 @@ class SmallAdder:
         read = self.w[:, :1] * self.embedding[a] + self.w[:, 1:] * self.embedding[b]
         return np.tanh(read + (self.b + self.boxes[carry].mean(1))[:, None])
 
+    def leads(self, sums):
+        """By how much each digit's score beats the nine others after a column of these sums, [10, …]; none carried in.
+
+        Also between whole sums, as if the two digits were half the sum each.
+        """
+        halves = np.interp(np.asarray(sums) / 2, range(10), self.embedding)
+        read = self.w.sum(1)[:, None] * halves + (self.b + self.boxes[0].mean(1))[:, None]
+        scores = self.dense @ np.tanh(read) + self.bias[:, None]
+        return np.array([scores[digit] - np.delete(scores, digit, 0).max(0) for digit in range(10)])
+
     def formulas(self):
         """Both units as a function of the column's sum s and of themselves, in LaTeX; e(d) is nearly a line in d."""
         slope = (self.embedding[9] - self.embedding[0]) / 9
@@ -151,37 +165,64 @@ class SmallAdder:
 
 
 def small_figure(certificate, name):
-    """Both units after each column: the latch, and the nearly linear unit."""
+    """Both units after each column, the latch and the nearly linear unit; and the digit whose score is highest."""
     small = SmallAdder(certificate)
     a, b = np.divmod(np.arange(100), 10)
-    fig, axes = plots.figure("The state of 52 parameters: a latch and a bent line", columns=2, height=2.7)
-    for carry, words in enumerate(("no carry before", "carry before")):
+    fig, axes = plots.figure("52 parameters: a latch and a ruler", columns=3, height=3.1)
+    for carry, (mark, size) in enumerate((("o", 4), ("^", 7))):
         units = small.units(a, b, carry)
-        for ax, values in zip(axes, (units[small.latch], units[1 - small.latch]), strict=True):
-            ax.plot(a + b + (carry - 0.5) * 0.24, values, "o^"[carry], color=PAINTS[carry], markersize=3.5,
-                    markeredgewidth=0, label=words)
-    plots.axis(axes[0], "Unit L: is the sum above 9?", "a + b", "output")
-    plots.axis(axes[1], "Unit v: the sum, nearly", "a + b", "")
-    axes[1].legend(frameon=False, loc="upper right", fontsize=9)
-    return plots.save(fig, name, "All pairs of digits, from the middle of the box of “no carry” or “carry”. L flips "
-                      "between 9 and 10 where no carry came in, between 8 and 9 where one did.")
+        for ax, values in zip(axes, (units[small.latch], units[1 - small.latch]), strict=False):
+            ax.plot(a + b, values, mark, color=PAINTS[carry], markersize=size, markeredgewidth=0, zorder=3 - carry)
+    sums = np.linspace(0, 9.1, 365)
+    for digit, lead in enumerate(small.leads(sums)):
+        axes[2].plot(sums, np.where(lead >= 0, lead, np.nan), color=plots.NO_CARRY, linewidth=1.4)
+        axes[2].annotate(f"{digit}", (sums[lead.argmax()], lead.max()), (0, 2), textcoords="offset points",
+                         ha="center", va="bottom", fontsize=9.5, color=plots.INK)
+    plots.axis(axes[0], "Unit L: the latch", "a + b", "output", xlim=(6.5, 11.5))
+    plots.axis(axes[1], "Unit v: the ruler", "a + b", "output")
+    axes[1].set_xticks(range(0, 19, 5))
+    plots.axis(axes[2], "Scores: which digit leads", "a + b, no carry before", "lead of its score", ylim=(0, 11.5))
+    axes[2].set_xticks(range(0, 10, 3))
+    axes[0].set_xticks(range(7, 12))
+    plots.note(axes[0], "carry\nbefore", 8.8, 0.6, ha="right", colour=plots.CARRY)
+    plots.note(axes[0], "no carry\nbefore", 9.2, -0.6, colour=plots.NO_CARRY)
+    plots.note(axes[1], "no carry before", 5, 0.65, colour=plots.NO_CARRY)
+    plots.note(axes[1], "carry before", 9, -0.5, ha="right", colour=plots.CARRY)
+    return plots.save(fig, name, "All pairs of digits, from the middle of the box of “no carry” or “carry”. Left: only "
+                      "sums near the flip. Right: by how much the score of the digit at each peak beats the nine "
+                      "others; between whole sums, as the two units would go on.")
 
 
 # What is proved
 
 def ladder():
     """A table: how many networks of a kind were trained on their boxes, and how many of them boxes prove."""
-    data, machines = study("data_then_boxes"), study("machines")
     rows = []
     for cell in ("RNN", "GRU", "LSTM"):
         kind = [row for row in study("adders") if row["cell"] == cell]
         depth = max(row["layers"] for row in kind)
-        rows.append([f"adders: {cell}, 1 to {depth} layers of 64 units", *proved(kind)])
-    of_sums = [row for row in data if row["of_data"] is None]
-    rows.append(["adders: RNN, 3 layers of 64 units, not proved after random sums", *proved(of_sums)])
-    names, units = ({row[key] for row in machines} for key in ("machine", "hidden"))
-    rows.append([f"{len(names)} other machines: RNN, 1 layer of {min(units)} to {max(units)} units", *proved(machines)])
-    return claims.table(["trained on their boxes", "tried", "proved"], rows)
+        rows.append(["add", f"{cell}, 1 to {depth} layers of 64 units", *proved(kind)])
+    of_sums = [row for row in study("data_then_boxes") if row["of_data"] is None]
+    rows.append(["add", "RNN, 3 layers of 64 units, continued from random sums without a proof",
+                 *proved(of_sums)])
+    machines = study("machines")
+    for machine in dict.fromkeys(row["machine"] for row in machines):
+        kind = [row for row in machines if row["machine"] == machine]
+        sizes = claims.listing([str(size) for size in sorted({row["hidden"] for row in kind})])
+        rows.append([machine.replace(" ", "\N{NO-BREAK SPACE}"), f"RNN, 1 layer of {sizes} units", *proved(kind)])
+    return claims.table(["task", "trained on its boxes", "tried", "proved"], rows)
+
+
+def of_examples():
+    """A table: for each task other than adding two numbers, how many networks trained on examples have each proof."""
+    tasks = {}
+    for name, outcome in studies.results("examples").items():
+        task, level, _ = name.split(", ")
+        if level == "noise 1":
+            tasks.setdefault(task, []).append(outcome)
+    rows = [[task, len(outcomes), sum(map(noise.boxed, outcomes)), sum(map(noise.closed, outcomes))]
+            for task, outcomes in tasks.items()]
+    return claims.table(["task", "networks", "proved as it is", "proved rounded"], rows)
 
 
 def proved(rows):
@@ -190,7 +231,7 @@ def proved(rows):
 
 
 @torch.no_grad()
-def claimed(model, like, rounds=300, room=2.0**-5):
+def with_own_boxes(model, like, rounds=300, room=2.0**-5):
     """A Certificate of an adder with the boxes that its own grow to, right or wrong; like: one of an adder of its size.
 
     room: left at every end of a box, for rounding.
@@ -208,7 +249,7 @@ def claimed(model, like, rounds=300, room=2.0**-5):
 def verdict(certificate):
     """What the checker says of an adder's certificate, in one line, its cases named as a reader names them."""
     try:
-        return f"proved: this network {certificate.check().does}"
+        return f"proved: this network {in_words(certificate.check().does)}"
     except checker.Rejected as problem:
         return f"rejected: {re.sub(r'^(start|state .), column (.+?):', in_digits, str(problem))}"
 
@@ -217,3 +258,9 @@ def in_digits(case):
     """A case as the checker names it, (origin, number of the column), with its carry and its two digits."""
     a, b = divmod(int(case[2]), 10)
     return f"{case[1].replace('state', 'carry')}, {a} + {b}:"
+
+
+def in_words(does):
+    """What the checker says of an adder, "… modulo 10^columns, exact with 1 column of zeros at the end", in words."""
+    return re.sub(r", modulo .*exact with 1 column of zeros at the end$",
+                  "; the last carry is cut off unless a column 0 + 0 stands at the end", does)
