@@ -104,7 +104,7 @@ def arrivals(kind, panels, title, name, caption=""):
     panels: {title: {value: {seed: batches}}}; they share one axis, so that dots may be compared across them.
     """
     rows = max(map(len, panels.values()), default=1)
-    fig, axes = plots.figure(title, columns=max(1, len(panels)), height=1.2 + 0.31 * rows, squeeze=False)
+    fig, axes = plots.figure(title, columns=max(1, len(panels)), height=1.2 + 0.34 * rows, squeeze=False)
     fig.get_layout_engine().set(w_pad=0.12)  # so that "3 later" is not read with the names of the next panel
     every = [batch for times in panels.values() for values in times.values() for batch in values.values()]
     reached = [batch for batch in every if math.isfinite(batch)] or [10, 100]
@@ -113,7 +113,7 @@ def arrivals(kind, panels, title, name, caption=""):
         names = names_of(kind, times)
         plots.axis(ax, panel, "batch", log="x" * wide, xlim=(0.8 * min(reached) * wide, 1.08 * max(reached)))
         plots.dots(ax, {names[value]: list(values.values()) for value, values in times.items()},
-                   {names[value]: plots.colour(kind, value) for value in times})
+                   {names[value]: plots.colour(kind, value) for value in times}, crisp=True)
     return plots.save(fig, name, caption)
 
 
