@@ -85,8 +85,8 @@ def learning(kind, groups, title, name, caption="", batches=None, start=30, heig
     return plots.save(fig, name, caption)
 
 
-def draw_learning(axes, kind, groups, batches, about="", start=30):
-    """Loss and accuracy of groups in two axes."""
+def draw_learning(axes, kind, groups, batches, about="", start=30, styles=None):
+    """Loss and accuracy of groups in two axes; styles: {value: how its lines are drawn}."""
     colours, names = {value: plots.colour(kind, value) for value in groups}, names_of(kind, groups)
     limits = min(start, batches / 2), batches
     for ax, of, title, label in ((axes[0], "loss", "loss", "nats a digit"),
@@ -95,7 +95,7 @@ def draw_learning(axes, kind, groups, batches, about="", start=30):
                    ylim=None if of == "loss" else (-0.02, 1.02))
         drawn = {value: [[points[: batches + 1 - measures.OVER] for points in measures.curve(run, of)] for run in runs]
                  for value, runs in groups.items()}  # no longer than the axes: a name stands where its line ends
-        plots.curves(ax, drawn, colours, names)
+        plots.curves(ax, drawn, colours, names, styles)
 
 
 def arrivals(kind, panels, title, name, caption=""):
