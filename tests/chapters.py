@@ -373,9 +373,9 @@ def cell_type(said, cells, digit_len, seeds, rates, sized_batches, **_):
     said.says(f"The {cells[0]} is the first to have 99% of its sums right in {share(leading(high, cells[0]))}.")
     if len(cells) > 2:
         pair = {cell: groups[cell] for cell in cells[1:]}
-        at_99, at_90 = (share(compared(together(pair, of), cells[1:])) for of in (sums, most))
+        at_99, at_90 = share(compared(together(pair, sums), cells[1:])), share(compared(together(groups, most), cells))
         said.says(f"The {cells[1]} comes before the {cells[2]} in {at_99}.",
-                  f"With a threshold of 90%, the {cells[1]} comes before the {cells[2]} in {at_90}.")
+                  f"With a threshold of 90%, C8 is true in {at_90}.")
     widths = {"RNN": (64, 115, 128, 150), "GRU": (35, 64), "LSTM": (29, 64)}
     sizes = {cell: {} for cell in cells}
     for cell in cells:
@@ -402,16 +402,21 @@ def cell_type(said, cells, digit_len, seeds, rates, sized_batches, **_):
         named = f"{best[cells[0]]} for every cell" if len(set(best.values())) == 1 else several(
             [f"{rate} for the {cell}" for cell, rate in best.items()])
         few = " (too few for a verdict)" if word(*answers) == "not settled" else ""
-        middle = [f"{number(median(map(sums, own[cell].values())))} ({cell})" for cell in cells]
-        said.says(f"The best rate is {named}. With it, the {cells[0]} is first in {share(answers)}{few}; "
-                  f"the medians are {several(middle)}.")
+        said.says(f"The best rate is {named}. With it, the {cells[0]} is first in {share(answers)}{few}. Median ")
+        both = together({(cell, at): found[cell] for at, found in enumerate((groups, own)) for cell in cells}, sums)
+        middle = {key: median(times.values()) for key, times in both.items()}
+        for cell in cells:
+            shown = [number(middle[cell, at]) + (f" ({middle[cell, at] / middle[cells[0], at]:.2f})" if cell != cells[0]
+                                                 else "") for at in (0, 1)]
+            said.says(f"| {cell} | {' | '.join(shown)} |")
+        said.says(f"| {len(both[cells[0], 0])} seeds | rate 0.001 | best rate |")
     led = column_first(cells, seeds, digit_len)
     behind, still = ({cell: median(times[k].values()) - median(led[cells[0]][k].values())
                       for cell, times in led.items() if cell != cells[0]} for k in (0, 1))
     if behind and all(still[cell] < behind[cell] / 2 for cell in behind):
         said.titled("04_lead", f"A column 0 + 0 read first takes most of the {cells[0]}'s lead away")
-        parts = [f"over the {cell} from {number(behind[cell])} batches to {number(still[cell])}" for cell in behind]
-        said.says(f"In the median of these seeds the {cells[0]}'s lead shrinks: {several(parts)}.")
+        parts = [f"{cell} {number(behind[cell])} → {number(still[cell])} behind" for cell in behind]
+        assert said.titles["04_lead"].endswith(f" Numbers: batches behind the {cells[0]}, medians. {several(parts)}.")
     return low, high, sizes, own, led
 
 
@@ -436,12 +441,12 @@ def column_first(cells, seeds, digit_len):
 def cell_headings(said, low, high, sizes, own, led):
     late = {cell: median(found.values()) for cell, found in low.items()}
     early = {cell: median(found.values()) for cell, found in high.items()}
-    live_sums = {cell: sums(group([0], cell=cell)[0], 300) for cell in ("RNN", "GRU", "LSTM")}
+    live_sums = {cell: sums(group([0], cell=cell)[0], 400) for cell in ("RNN", "GRU", "LSTM")}
     wide, plain, gated = sizes["RNN"][115], sizes["RNN"][64], sizes["GRU"][64]
     both = sorted(set(wide) & set(plain))
-    padded = {cell: re.search(rf"\| {cell} \| (.*) \| (.*) \|", said.text).groups() for cell in live_sums}
-    padded = {cell: [NEVER if text == "more than 300" else int(text) for text in texts]
-              for cell, texts in padded.items()}
+    padded = {cell: re.search(rf"\| {cell} \| (\d+) \| (\d+) \|", said.text[said.text.index("| seed 0 |"):]).groups()
+              for cell in live_sums}
+    padded = {cell: list(map(int, texts)) for cell, texts in padded.items()}
     assert all(padded[cell][0] == live_sums[cell] for cell in live_sums)
     middles = {cell: {hidden: median(times.values()) for hidden, times in found.items()}
                for cell, found in sizes.items()}
@@ -450,44 +455,57 @@ def cell_headings(said, low, high, sizes, own, led):
                for cell in live_sums}
     parameters = {(cell, hidden): sum(p.numel() for p in addrnn.Adder(addrnn.Config(
         cell=cell, hidden=hidden)).parameters()) for cell, found in sizes.items() for hidden in found}
+    slower = {cell: [median(sums(found[seed]) for seed in range(5))
+                     for found in (group(range(5), digit_len=100, cell=cell), own[cell])] for cell in own}
     loose = {cell: group(range(20), digit_len=100, cell=cell) for cell in ("RNN", "GRU", "LSTM")}
     return {
-        "So a GRU has three times as many weights as an RNN of the same width, and an LSTM four times":
+        "A GRU computes three such sums ($r$, $z$, $n$), an LSTM four ($f$, $i$, $o$, $g$): three and four times the "
+        "recurrent-layer weights of an RNN as wide":
             weights["GRU"] == [3 * n for n in weights["RNN"]] and weights["LSTM"] == [4 * n for n in weights["RNN"]],
-        "## At 100 digits the RNN is first in whole sums, and the LSTM last in loss":
-            early["RNN"] < 0.8 * min(early["GRU"], early["LSTM"])
-            and late["LSTM"] > 1.2 * max(late["RNN"], late["GRU"]),
-        "By loss (left), the RNN and the GRU are level. In whole sums (right), the GRU falls behind the RNN":
-            0.95 < late["GRU"] / late["RNN"] < 1.05 and early["GRU"] > 1.2 * early["RNN"],
-        "## C8: the RNN is first, but which cell is second depends on the threshold":
+        "## At 100 digits the RNN is the first to get whole sums right":
+            early["RNN"] < 0.8 * min(early["GRU"], early["LSTM"]),
+        "## The RNN is first, but which cell is second depends on the threshold":
             leading(high, "RNN")[1] == 0 and word(*compared(high, ("GRU", "LSTM"))) == "mixed"
             and word(*compared(together(loose, most), ("GRU", "LSTM"))) == "mostly holds",
-        "they meet near 99%": 0.95 < early["GRU"] / early["LSTM"] < 1.05,
+        "That is three times as often as by chance, but only half of the seeds":
+            6 * compared(high, ("RNN", "GRU", "LSTM"))[0] == 3 * len(high["RNN"]) == 60,
+        "meet near 99%": 0.95 < early["GRU"] / early["LSTM"] < 1.05,
         "at 90% it mostly holds": word(*compared(together(loose, most), ("RNN", "GRU", "LSTM"))) == "mostly holds",
-        "An RNN of 115 units has about as many parameters as a GRU of 64":
-            0.99 < parameters["RNN", 115] / parameters["GRU", 64] < 1.01,
-        "A GRU of 35 units, or an LSTM of 29, has about as many as an RNN of 64":
-            all(0.98 < parameters[other] / parameters["RNN", 64] < 1.02 for other in (("GRU", 35), ("LSTM", 29))),
-        "## The reason is not size, and only in part the learning rate": all(
+        "By loss it mostly holds at 0.5 and mostly fails at 0.01": [
+            word(*compared(together(loose, functools.partial(loss, level=level)), ("RNN", "GRU", "LSTM")))
+            for level in (Fraction(1, 2), Fraction(1, 100))] == ["mostly holds", "mostly fails"],
+        "cells with about equally many parameters, such as an RNN of 115 units and a GRU of 64":
+            0.99 < parameters["RNN", 115] / parameters["GRU", 64] < 1.01 and all(
+                0.98 < parameters[other] / parameters["RNN", 64] < 1.02 for other in (("GRU", 35), ("LSTM", 29))),
+        "## Neither size nor the learning rate takes the lead away": all(
             found[min(found)] > found[max(found)] for found in middles.values())
             and leading(together(own, sums), "RNN")[1:] == (0, 0),
-        "None does, and at equal size the RNN is still first": all(
-            found[min(found)] > found[max(found)] for found in middles.values())
-            and all(wide[s] < gated[s] for s in both)
+        "The opposite is true of the gated cells: the larger is sooner": all(
+            max(sizes[cell][64].values()) < min(sizes[cell][less].values())
+            for cell, less in (("GRU", 35), ("LSTM", 29))),
+        "At equal size the RNN is still first":
+            all(wide[s] < gated[s] for s in both)
             and max(plain.values()) < min(*sizes["GRU"][35].values(), *sizes["LSTM"][29].values()),
+        "So the rate makes a part of the lead, but not all of it": all(
+            1.05 < slower[cell][1] / slower["RNN"][1] < slower[cell][0] / slower["RNN"][0] - 0.05
+            for cell in ("GRU", "LSTM")),
         "by loss the GRU is as fast as the RNN": 0.95 < late["GRU"] / late["RNN"] < 1.05,
+        "only its whole sums are late": early["GRU"] > 1.2 * early["RNN"],
         "## Read a column 0 + 0 first, and the gated cells nearly catch up": all(
             now[cell] / now["RNN"] < 1.1 < 1.3 < then[cell] / then["RNN"] for cell in ("GRU", "LSTM")),
         "The column does not help the RNN": now["RNN"] >= then["RNN"],
-        "The GRU and the LSTM are sooner with it in each of the four seeds": all(
+        "It makes the GRU and the LSTM sooner in each of the four seeds": all(
             list(after) == [0, 1, 2, 3] and all(after[seed] < before[seed] for seed in after)
             for cell, (before, after) in led.items() if cell != "RNN"),
+        "The LSTM gains the most, though its loss is late, too": late["LSTM"] > 1.2 * max(late["RNN"], late["GRU"])
+            and all(then["LSTM"] - now["LSTM"] > then[cell] - now[cell] for cell in ("RNN", "GRU")),
         "first to get whole sums right, at every size tried and at each cell's best rate":
             max(middles["RNN"].values()) < min(min(middles["GRU"].values()), min(middles["LSTM"].values()))
             and leading(together(own, sums), "RNN")[1:] == (0, 0),
-        "Not the RNN and the GRU, which need even more batches": all(
-            padded[cell][1] > padded[cell][0] for cell in ("RNN", "GRU")),
-        "The LSTM stays last": padded["LSTM"][1] > max(padded["RNN"][1], padded["GRU"][1]),
+        "In four seeds, most of its lead goes when a column 0 + 0 is read first": all(
+            now[cell] - now["RNN"] < (then[cell] - then["RNN"]) / 2 for cell in ("GRU", "LSTM")),
+        "In this one seed only the LSTM is sooner": [
+            cell for cell, (before, after) in padded.items() if after < before] == ["LSTM"],
     }
 
 
@@ -529,7 +547,9 @@ def learning_rate(said, lrs, slow_lrs, digit_lens, main, seeds, batches, **_):
             down = sum(sum(r["loss"][:batches][-50:]) / 50 < 0.9 * math.log(10) for r in found)
             came = sum(sums(r, batches) < NEVER for r in found)
             if found:
-                said.says(f"| {n} digits, {cell} | {share((down, len(found) - down, 0))} | "
+                name = f"{n} digits, {cell}" + (" (C10)" if (n, cell) == (main, "RNN") else "")
+                until = min(len(record["loss"]) for record in found)
+                said.says(f"| {name} | {until} | {share((down, len(found) - down, 0))} | "
                           f"{share((came, len(found) - came, 0))} |")
     saves = {}
     for n in digit_lens:
@@ -538,49 +558,67 @@ def learning_rate(said, lrs, slow_lrs, digit_lens, main, seeds, batches, **_):
         both = set.intersection(*map(set, good.values()))
         if both and len(good) == 2:
             middles = [median(found[seed] for seed in both) for found in good.values()]
-            said.says(f"| {n} digits | {len(both)} | {number(middles[0])} | {number(middles[1])} |")
+            said.says(f"| {n} digits | {len(both)} | {number(middles[0])} | {number(middles[1])} | "
+                      f"{middles[1] / middles[0]:.2f} |")
             saves[n] = middles[1] / middles[0]
     return runs, saves, high
 
 
 def trials(said):
-    """{first steps: (mean size of a weight, share of states saturated, batches of each seed)} of the table in 05."""
-    rows = {}
-    for line in said.text.splitlines():
-        if line.startswith(("| none", "| 1 at", "| 3 at", "| 5 at")):
-            name, size, full, batches = line.strip("| ").split(" | ")
-            never = batches == "more than 1000 in each seed"
-            rows[name] = float(size), int(full.strip("%")), [NEVER] * 3 if never else list(map(int, batches.split(",")))
-    return rows
+    """{first steps: (mean size of a weight, share of states saturated, batches of each seed)} of Figure 5.2."""
+    found = re.findall(r"([^;.]+): size (\d\.\d\d), (\d+)% saturated, ((?:more than )?\d+(?:, (?:more than )?\d+)*)",
+                       said.titles["05_spoiled"])
+    return {name.strip(): (float(size), int(full), [NEVER if "more" in batch else int(batch)
+                                                    for batch in took.split(", ")])
+            for name, size, full, took in found}
 
 
 def rate_headings(said, runs, saves, high):
     last = [sum(r["loss"][950:1000]) / 50 for r in runs[1e-1].values()]
     dose = trials(said)
     new, mild, one, three, five, divided, times4 = dose.values()
-    assert list(dose)[-2:] == ["5 at 0.1, then weights divided by 4", "none, but weights multiplied by 4"]
+    assert list(dose)[-2:] == ["÷ 4", "× 4"]
+    said.titled("05_spoiled", "The more steps at 0.1, the larger the weights and the later the learning")
+    assert all(less[0] < more[0] and all(a < b for a, b in zip(less[2], more[2], strict=True))
+               for less, more in pairwise((new, one, three, five)))
+    low, high_ = map(float, re.search(r"After 1000 batches the networks of 5 steps and of × 4 are not there yet: their "
+                                      r"losses are (\S+) to (\S+)\. ", said.text).groups())
+    assert low < 0.05 and 0.3 < high_ < 0.35
+    said.says(f"Saturated are {three[1]}% of the states after 3 steps, and {times4[1]}% of those of × 4.")
+    length = {lr: {n: median(sums(r) for r in group(range(3), digit_len=n, lr=lr).values()) for n in (10, 100, 1000)}
+              for lr in (1e-3, 1e-2)}
+    wait = {lr: median(sums(r) for r in found.values()) - median(loss(r) for r in found.values())
+            for lr in (1e-3, 1e-2) if (found := group(range(3), digit_len=1000, lr=lr))}
+    assert max(length[1e-2].values()) - min(length[1e-2].values()) < 25 < 100 < (
+        max(length[1e-3].values()) - min(length[1e-3].values()))
+    said.says("Length hardly matters at 0.01. At 1000 digits the wait of chapter 2, from a loss of 0.1 to whole sums, "
+              f"is {number(wait[1e-2])} batches there instead of {number(wait[1e-3])} (3 seeds).")
     tried = re.search(r"right after (\d+) batches at 0.01, and after (\d+) at 0.03", said.text)
     good, larger = map(int, tried.groups())
-    assert good == sums(group([0], lr=1e-2)[0])
+    assert good == sums(group([0], lr=1e-2)[0]) and larger > good
     ten = [sum(record["loss"][-50:]) / 50 < 0.9 * math.log(10) for record in group(range(20), lr=0.1).values()]
     lstm = [sums(record) < NEVER for record in group(range(20), digit_len=100, cell="LSTM", lr=0.1).values()]
     weights = np.concatenate([p.detach().flatten() for p in addrnn.Adder(addrnn.Config()).rnn.parameters()])
     assert f"{np.abs(weights).mean():.2f}" == f"{new[0]:.2f}"
-    said.says("The largest of the first weights is 0.125. The step moves the weights by 0.100 in the median.")
+    said.says("The step moves the weights by 0.100 in the median.")
     return {
         "We train ten seeds at each rate, and twenty at 0.001": {lr: len(found) for lr, found in runs.items()} == {
             1e-5: 10, 1e-4: 10, 1e-3: 20, 1e-2: 10, 1e-1: 10},
-        "At 0.01 whole sums are right long before those of 0.001":
+        "At 0.01 whole sums come right long before they do at 0.001":
             max(map(sums, runs[1e-2].values())) < min(map(sums, runs[1e-3].values())) / 2,
-        "At 0.1 the median loss ends at guessing": 2.25 < median(last) < 2.35,
+        "At 0.1 the median loss ends where a network that can only guess has it, at $\\ln 10 = 2.30$":
+            2.25 < median(last) < 2.35 and f"{math.log(10):.2f}" == "2.30",
         "## At 100 digits 0.01 is the best of the five, and 0.1 fails":
             first(high) == "0.01" and min(map(sums, runs[1e-1].values())) == NEVER,
-        "## C9: 0.00001 and 0.0001 do not converge in 500 batches": all(
-            sums(r, 500) == NEVER for lr in (1e-5, 1e-4) for r in runs[lr].values()),
-        "in longer runs than Figure 5.1 shows, it converges in every seed": max(map(sums, runs[1e-4].values())) < NEVER,
+        "## 0.0001 is only slow": all(
+            sums(r, 500) == NEVER for lr in (1e-5, 1e-4) for r in runs[lr].values())
+            and max(map(sums, runs[1e-4].values())) < NEVER,
+        "In runs of 2000 batches, 0.0001 converges in every seed": max(map(sums, runs[1e-4].values())) < NEVER
+            and {len(r["loss"]) for r in runs[1e-4].values()} == {2000},
         "At 0.00001 no run is long enough to tell": min(map(sums, runs[1e-5].values())) == NEVER,
-        "## C10: at 0.1 the loss hardly comes down, and no RNN converges":
-            median(last) > 0.9 * math.log(10) and min(sums(r, 1000) for r in runs[1e-1].values()) == NEVER,
+        "## At 0.1 nine of ten seeds stay near guessing, and no RNN converges":
+            sum(abs(end - math.log(10)) < 0.06 for end in last) == 9 == len(last) - 1
+            and min(sums(r, 1000) for r in runs[1e-1].values()) == NEVER,
         "ends below 2.07, nine tenths of what guessing costs": f"{0.9 * math.log(10):.2f}" == "2.07",
         "With ten digits the loss comes down in most seeds, but no RNN converges. At 100 digits three of five LSTMs "
         "converge":
@@ -590,20 +628,19 @@ def rate_headings(said, runs, saves, high):
             1 / math.sqrt(64) == 0.125 and 0.124 < np.abs(weights).max() <= 0.125,
         "## Five steps at 0.1 spoil a network: they make its weights too large":
             new[2] == [sums(record) for record in group(range(3)).values()] and set(five[2]) == {NEVER},
-        "The more steps at 0.1, the larger the weights, and the later the network learns": all(
-            less[0] < more[0] and all(a < b for a, b in zip(less[2], more[2], strict=True))
-            for less, more in pairwise((new, one, three, five))),
-        "Five steps at 0.01 do no harm": max(mild[2]) <= max(new[2]),
-        "divided by four, the spoiled network learns, if later than a new one; multiplied by four, a new one does not. "
-        "So it is in each of three seeds":
-            max(new[2]) < min(divided[2]) < max(divided[2]) < 500 and set(times4[2]) == {NEVER},
-        "after three steps at 0.1 more states are saturated than in the last row, and yet the network learns":
+        "with fewer states saturated, × 4 is later":
             three[1] > times4[1] and max(three[2]) < NEVER == min(times4[2]),
-        "## 0.01 needs about a third as many batches as 0.001":
-            max(saves.values()) < 0.37 and list(saves) == [10, 100, 1000],
-        "about a third as many batches are enough, at 1000 digits a quarter":
+        "Divided by four, the spoiled network gets there, if later than a new one. Multiplied by four, a new one does "
+        "not":
+            max(new[2]) < min(divided[2]) < max(divided[2]) < 500 and set(times4[2]) == {NEVER},
+        "its weights are then a little larger than the spoiled ones": five[0] < times4[0] < 1.3 * five[0],
+        "Five steps at 0.01 do none": max(mild[2]) <= max(new[2]),
+        "## 0.01 needs about a third of the batches, or fewer":
+            max(saves.values()) < 0.35 and list(saves) == [10, 100, 1000],
+        "0.01 needs about a third of the batches, at 1000 digits a quarter":
             0.22 < saves[1000] < 0.28 < min(saves[10], saves[100]),
-        "there the network takes about twice as long": 1.7 < larger / good < 2.3,
+        "five steps make the weights so large that 1000 batches at 0.001 do not bring the network there":
+            set(five[2]) == {NEVER} and max(divided[2]) < 500,
     }
 
 

@@ -85,8 +85,8 @@ def learning(kind, groups, title, name, caption="", batches=None, start=30, heig
     return plots.save(fig, name, caption)
 
 
-def draw_learning(axes, kind, groups, batches, about="", start=30):
-    """Loss and accuracy of groups in two axes."""
+def draw_learning(axes, kind, groups, batches, about="", start=30, styles=None):
+    """Loss and accuracy of groups in two axes; styles: {value: how its lines are drawn}."""
     colours, names = {value: plots.colour(kind, value) for value in groups}, names_of(kind, groups)
     limits = min(start, batches / 2), batches
     for ax, of, title, label in ((axes[0], "loss", "loss", "nats a digit"),
@@ -95,7 +95,7 @@ def draw_learning(axes, kind, groups, batches, about="", start=30):
                    ylim=None if of == "loss" else (-0.02, 1.02))
         drawn = {value: [[points[: batches + 1 - measures.OVER] for points in measures.curve(run, of)] for run in runs]
                  for value, runs in groups.items()}  # no longer than the axes: a name stands where its line ends
-        plots.curves(ax, drawn, colours, names)
+        plots.curves(ax, drawn, colours, names, styles)
 
 
 def arrivals(kind, panels, title, name, caption=""):
@@ -133,17 +133,22 @@ def size_figure(sizes, name):
     reached = [batch for found in points.values() for *_, times in found for batch in times if math.isfinite(batch)]
     reached = reached or [10, 1000]
     plots.axis(ax, "", "parameters", "batches to 99% right", xlim=(10_000, 135_000),
-               ylim=(0, 1.15 * max(reached)))
+               ylim=(0, 1.2 * max(reached)))
     ax.set_xticks(range(25_000, 130_000, 25_000), [f"{n:,}" for n in range(25_000, 130_000, 25_000)])
+    told = False  # that the numbers are units
     for cell, found in points.items():
-        above = cell == "LSTM"  # where a GRU has as many parameters, its dots lie below
+        above, paint = cell == "LSTM", plots.colour("cell", cell)  # where a GRU is as large, its dots lie below
         for size, units, times in found:
-            ax.plot([size] * len(times), times, "o", color=plots.colour("cell", cell), markersize=4.5, alpha=0.6)
-            edge = max(times) + 0.02 * max(reached) if above else min(times) - 0.02 * max(reached)
-            plots.note(ax, str(units), size, edge, "center", "bottom" if above else "top", plots.colour("cell", cell))
+            ax.plot([size] * len(times), times, "o", color=paint, markersize=4.5, alpha=0.6)
+            ax.annotate(f"{units}" if told else f"{units} units", (size, max(times) if above else min(times)),
+                        (0, 5 if above else -5), textcoords="offset points", ha="center", fontsize=9.5, color=paint,
+                        va="bottom" if above else "top")
+            told = True
     plots.curves(ax, {cell: [([size for size, *_ in found], middles[cell])] for cell, found in points.items()},
                  {cell: plots.colour("cell", cell) for cell in points})
-    return plots.save(fig, name, "Each dot is a seed; a line joins a cell's medians. Numbers: the units of a layer.")
+    seeds = max((len(times) for found in points.values() for *_, times in found), default=0)
+    return plots.save(fig, name, f"Each dot is one of {seeds} seeds; a line joins a cell's medians. Numbers: the "
+                                 "units of a layer.")
 
 
 # The start state
