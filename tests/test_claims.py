@@ -47,8 +47,8 @@ def test_undecided_seeds_are_shown_and_chance_stands_beside_the_share():
         "13 of 20 seeds, 2 undecided; 95% interval 41% to 91%; a random order would be right 1 time in 4")
     assert claims.evidence_of(seeds(0, 6), what="model") == "0 of 6 models; 95% interval 0% to 46%"
     assert claims.evidence_of(seeds(0, 6), 2, step="its last step, 3 before 2") == (
-        "0 of 6 seeds for its last step, 3 before 2; 95% interval 0% to 46%; a random order of these two would be right "
-        "1 time in 2")
+        "0 of 6 seeds for its last step, 3 before 2; 95% interval 0% to 46%; a random order of these two would be "
+        "right 1 time in 2")
 
 
 def test_an_order_is_asked_of_the_link_that_breaks_it():

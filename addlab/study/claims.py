@@ -201,11 +201,6 @@ def interval(value, low=math.nan, high=math.nan, form="{:.2f}"):
     return value if value == low == high or "-" in (value, low, high) else f"{value} ({low} to {high})"
 
 
-def percent(ratio):
-    """The median of `measures.ratio` in per cent, "-" where it is not known."""
-    return f"{ratio[0]:.0%}" if math.isfinite(ratio[0]) else "-"
-
-
 def fewer(ratio):
     """What the median of `measures.ratio` saves, "31% fewer", or costs, "5% more"; "-" where it is not known."""
     if not math.isfinite(ratio[0]):
