@@ -46,6 +46,9 @@ def test_undecided_seeds_are_shown_and_chance_stands_beside_the_share():
     assert claims.evidence_of(seeds(13, 5, 2), 4) == (
         "13 of 20 seeds, 2 undecided; 95% interval 41% to 91%; a random order would be right 1 time in 4")
     assert claims.evidence_of(seeds(0, 6), what="model") == "0 of 6 models; 95% interval 0% to 46%"
+    assert claims.evidence_of(seeds(0, 6), 2, step="its last step, 3 before 2") == (
+        "0 of 6 seeds for its last step, 3 before 2; 95% interval 0% to 46%; a random order of these two would be "
+        "right 1 time in 2")
 
 
 def test_an_order_is_asked_of_the_link_that_breaks_it():
@@ -58,6 +61,21 @@ def test_an_order_is_asked_of_the_link_that_breaks_it():
     assert claims.weakest(groups, [10, 100, 1000], accuracy) == [10, 100]
     assert claims.weakest(groups, [100, 10, 1000], accuracy) == [100, 10, 1000]  # nothing breaks it: the whole is asked
     assert claims.judge(claims.orders(groups, [10, 100], [accuracy])[accuracy]) == "fails"
+    names = {n: f"{n} digits" for n in groups}
+    assert [claims.step_of(part, [10, 100, 1000], names) for part in ([10, 100], [100, 1000], [10, 100, 1000])] == [
+        "its first step, 10 digits before 100 digits", "its last step, 100 digits before 1000 digits", ""]
+    first = "The whole order needs its first step, 10 digits before 100 digits. That is seen in 0 of 10 seeds."
+    said = {("10 100", "10 100 1000"): f"{first} The later step is seen in 2 of 2 seeds.",
+            ("10 100", "10 100 1000 10000"): f"{first} The later steps are seen in 2 of 2 seeds.",
+            ("100 10", "1000 100 10"): "The whole order needs its last step, 100 digits before 10 digits. That is seen "
+                                       "in 10 of 10 seeds. The earlier step is seen in 0 of 2 seeds.",
+            ("100 1000", "10 100 1000 10000"): "The whole order needs its step, 100 digits before 1000 digits. That is "
+                                               "seen in 2 of 2 seeds. The earlier step is seen in 0 of 10 seeds.",
+            ("10 100", "10 100"): "The order 10 digits before 100 digits is seen in 0 of 10 seeds."}
+    groups[10000] = group(250, 2)
+    for (part, order), words in said.items():
+        part, order = (list(map(int, text.split())) for text in (part, order))
+        assert claims.by_steps(groups, part, order, accuracy, names | {10000: "10000 digits"}) == words
 
 
 def test_a_verdict_is_kept_by_every_measure_its_own_first():
@@ -71,8 +89,8 @@ def test_a_verdict_is_kept_by_every_measure_its_own_first():
 
 
 def test_a_dot_for_each_seed_in_fives():
-    assert claims.dots([True] * 6 + [False] * 3 + [None]) == "●●●●● ●○○○·" and claims.dots([]) == ""
-    assert claims.dots([False, None, True]) == "●○·"
+    assert claims.dots([True] * 6 + [False] * 3 + [None]) == "●●●●● ●○○○◐" and claims.dots([]) == ""
+    assert claims.dots([False, None, True]) == "●○◐"
 
 
 def test_what_most_runs_do_not_reach_takes_more_than_they_have():
@@ -109,6 +127,8 @@ def test_numbers_in_words():
     times = {1: {0: 9, 1: 8}, 3: {0: 4, 1: 5}, 4: {0: 5, 1: 4}, 6: {0: float("inf"), 1: float("inf")}}
     assert claims.ranking(times) == "3 = 4, 1" and claims.winners(times, {k: f"{k} layers" for k in times}) == (
         "3 layers and 4 layers")
+    assert [claims.fewer((x, 0, 1)) for x in (0.69, 1.048, 1.0, float("nan"))] == [
+        "31% fewer", "5% more", "0% fewer", "-"]
     assert claims.ranking({}) == claims.winners({}, {}) == "none" and claims.batches(207.5) == "208"
     assert claims.listing(list("abc")) == "a, b and c" and claims.listing(["a"]) == "a"
 

@@ -67,7 +67,8 @@ def baseline(said, seeds, claim_seeds, digit_len, layers, batches, random_sums):
     flawless = sum(not found for found in late.values())
     said.judges("C1b", (flawless, len(runs) - flawless, 0))
     if any(late.values()):
-        said.says(f"The latest wrong test sum is seen at batch {max(max(found) for found in late.values() if found)}.")
+        last = max(max(found) for found in late.values() if found)
+        said.says(f"There is a test every 50 batches. The last one with a wrong sum is that of batch {last}.")
     falls = [[(sum(r["loss"][:10]) - sum(r["loss"][end - 10 : end])) / (sum(r["loss"][:10]) - sum(r["loss"][-10:]))
               for r in runs.values()] for end in (400, 200)]
     said.judges("C2", (sum(fall >= 0.9 for fall in falls[0]), sum(fall < 0.9 for fall in falls[0]), 0))

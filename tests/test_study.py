@@ -123,26 +123,45 @@ def test_verdicts_by_measure_have_a_sign_each_and_a_frame_where_the_report_judge
     assert {claim: len(entry["measures"]) for claim, entry in asked.items()} == {"C3": 2, "C4": 4}  # C2 has its own
     fig = verdicts.verdict_figure(asked, "A title")
     loss, sums, test = fig.axes
-    assert not test.get_yticklabels()  # its neighbour has them, until a phone stacks the panels
+    assert not sums.get_yticklabels() and not test.get_yticklabels()  # as the first, until a phone stacks the panels
     plots.stack(fig)
-    assert [[label.get_text().split(":")[0] for label in ax.get_yticklabels()] for ax in (loss, sums, test)] == [
-        ["C3"], ["C4"], ["C4"]]  # a claim that a ruler asks but once is not in its panel
+    assert verdicts.by_fate(asked) == {"turn round": ["C4"], "change in strength": ["C3"], "never change": []}
+    assert {tuple(label.get_text().split(":")[0] for label in ax.get_yticklabels()) for ax in (loss, sums, test)} == {
+        ("turn round", "C4", "change in strength", "C3")}
+    assert [label.get_fontweight() for label in test.get_yticklabels()] == ["bold", "normal"] * 2
     texts = [(ax, text) for ax in (loss, sums, test) for text in ax.texts]
     columns = {(ax, text.xy[0]): text.get_text() for ax, text in texts
                if hasattr(text, "xy") and text.get_ha() == "center"}
     signs = {(columns.get((ax, text.get_position()[0])), text.get_text()) for ax, text in texts
              if not hasattr(text, "xy")}
-    assert signs == {("1", "?"), ("0.1", "++"), ("99", "−−"), (None, "−"), ("100", "±")}
+    assert signs == {("1", "?"), ("0.1", "++"), ("99", "−−"), (None, "−"), ("100", "±"), ("0.1", "++")}
     framed = [columns[ax, round(box.get_x() + 0.45, 6)] for ax in (loss, sums, test) for box in ax.patches
               if box.get_linewidth() > 2]
     assert framed == ["0.1", "99"]
 
 
+def test_rows_are_put_together_by_what_other_measures_do_to_the_verdict():
+    def entry(*words):
+        return {"by": "loss below 0.1", "measures": {
+            f"loss below {level}": [word, 1, 1, 0] for level, word in zip((0.1, 1, 0.5), words, strict=False)}}
+
+    assert verdicts.by_fate({"C1a": entry("holds", "mostly holds"), "C2": entry("mixed", "holds", "mostly fails"),
+                             "C3": entry("fails", "fails"), "C4": entry("mixed", "not settled")}) == {
+        "turn round": ["C2"], "change in strength": ["C1a", "C4"], "never change": ["C3"]}
+
+
+def test_the_seeds_of_a_second_look_are_judged_alone_too():
+    table = verdicts.looks_table({"C2": {"seeds": [True] * 6 + [False, None] + [False] * 8}}, {"C2": 6}).data
+    assert table.splitlines()[2:] == [
+        "| C2 | 6 of 6 seeds: holds | 0 of 10 seeds, 1 undecided: fails | 6 of 16 seeds, 1 undecided: mixed |"]
+
+
 def test_each_claim_stands_with_its_words_its_verdict_and_its_chapter():
     places = {"C2": "01_b.html#C2", "C3": "02_d.html#C3", "C4": "02_d.html#C4"}
-    rows = verdicts.claims_table(ENTRIES, places).data.splitlines()[2:]
+    counted = {claim: entry | {"seeds": [True, None, True, False]} for claim, entry in ENTRIES.items()}
+    rows = verdicts.claims_table(counted, places).data.splitlines()[2:]
     assert rows[1] == ("| C3 | The longer the numbers, the fewer batches the loss needs to fall | **holds** | "
-                       "[2](02_d.ipynb#C3) |")
+                       "2 / 1 / 1 | [2](02_d.ipynb#C3) |")
     assert [row.split(" | ")[0] for row in rows] == ["| C2", "| C3", "| C4"] and "**fails**" in rows[2]
 
 
@@ -150,13 +169,16 @@ def test_a_pair_has_its_ratio_with_an_interval_and_its_verdict_by_each_measure()
     loss, sums = verdicts.TOLD
     yes, no = dict.fromkeys(range(6), True), dict.fromkeys(range(6), False)
     compared = {"layers": [(2, 1, {loss: (yes, (0.5, 0.4, 0.6)), sums: (no, (math.nan, 1.2, math.inf))})],
-                "cells": [(2, 1, {loss: (yes, (2.0, math.nan, math.nan)), sums: (no, (math.nan,) * 3)})]}
+                "cells": [(2, 1, {loss: (yes, (2.0, math.nan, math.nan)),
+                                  sums: (no | {6: False, 7: None}, (math.nan, 0, math.inf))})]}
     names = {about: {1: "one", 2: "two"} for about in compared}
-    ax, = verdicts.forest_figure(compared, names, "A title").axes
-    drawn = [line.get_xdata().tolist() for line in ax.lines[1:] if len(line.get_xdata())]
-    assert drawn == [[0.4, 0.6], [0.5], [1.2, ax.get_xlim()[1]], [2.0]]
-    assert [label.get_text() for label in ax.get_yticklabels()] == 2 * ["two / one"]
-    assert [text.get_text() for text in ax.texts if ":" in text.get_text()] == 2 * ["6 of 6: holds", "0 of 6: fails"]
+    ax, = verdicts.forest_figure(compared, "A title").axes
+    drawn = [(line.get_xdata().tolist(), line.get_linestyle()) for line in ax.lines[1:] if len(line.get_xdata())]
+    assert drawn == [([0.4, 0.6], "-"), ([0.5], "None"), ([1.2, ax.get_xlim()[1]], "-"), ([2.0], "None"),
+                     (list(ax.get_xlim()), ":")]
+    assert [label.get_text() for label in ax.get_yticklabels()] == 2 * ["2 / 1"]
+    assert [text.get_text() for text in ax.texts if ":" in text.get_text()] == [
+        "6 of 6: holds", "0 of 6: fails", "6 of 6: holds", "0 of 8, 1 ?: not settled"]
     assert verdicts.in_words(compared, names).startswith(
         "layers: two before one by loss below 0.1 in 6 of 6 seeds, holds, ratio 0.50 (0.40 to 0.60); layers: ")
 

@@ -180,11 +180,11 @@ def ends(answers):
             bisected(lambda p: tail(yes + undecided, count, p) > 0.025) if no else 1.0)
 
 
-def verdict(claim, answers, among=None, what="seed"):
-    """How the verdict begins, and the evidence in it."""
+def verdict(claim, answers, among=None, what="seed", step=""):
+    """How the verdict begins, and the evidence in it; `step` is what is counted of an order, if not the whole."""
     low, high = ends(answers)
-    evidence = f"{share(answers, what)}; 95% interval {low:.0%} to {high:.0%}"
-    chance = f"; a random order would be right 1 time in {among}" if among else ""
+    evidence = f"{share(answers, what)}{' for ' + step if step else ''}; 95% interval {low:.0%} to {high:.0%}"
+    chance = f"; a random order{' of these two' if step else ''} would be right 1 time in {among}" if among else ""
     return f"**{claim}: {word(*answers)}.**", f"{evidence}{chance}."
 
 
@@ -241,9 +241,9 @@ class Said:
         for text in texts:
             assert text in self.text, f"{text!r} is not said in:\n{self.text}"
 
-    def judges(self, claim, answers, among=None, what="seed"):
+    def judges(self, claim, answers, among=None, what="seed", step=""):
         """The verdict on a claim is that of these answers: (yes, no, undecided)."""
-        begin, evidence = verdict(claim, answers, among, what)
+        begin, evidence = verdict(claim, answers, among, what, step)
         found = next(" ".join(text.split()) for text in self.markdown if text.startswith(f"**{claim}: "))
         self.judged.add(claim)
         assert found.startswith(begin) and evidence in found, f"{begin} {evidence} is not\n{found}"

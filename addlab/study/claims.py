@@ -121,11 +121,38 @@ def share(found, what="seed"):
     return f"{yes} of {len(found)} {what}{'s' * (len(found) != 1)}" + f", {undecided} undecided" * bool(undecided)
 
 
-def evidence_of(found, among=None, what="seed"):
-    """The share of yes with its 95% interval, and what chance would give where one of `among` orders is claimed."""
+def evidence_of(found, among=None, what="seed", step=""):
+    """The share of yes with its 95% interval, and what chance would give where one of `among` orders is claimed.
+
+    `step` says which step of an order was counted, where it is not the whole: `step_of`.
+    """
     low, high = measures.interval(*counts(found))
-    words = f"{share(found, what)}; 95% interval {low:.0%} to {high:.0%}"
-    return words + (f"; a random order would be right 1 time in {among}" if among else "")
+    words = f"{share(found, what)}{f' for {step}' if step else ''}; 95% interval {low:.0%} to {high:.0%}"
+    order = "random order of these two" if step else "random order"
+    return words + (f"; a {order} would be right 1 time in {among}" if among else "")
+
+
+def step_of(part, order, names):
+    """A step of an order in words, "its first step, 10 digits before 100 digits"; "" for all of it."""
+    if len(part) == len(order):
+        return ""
+    place = "first step" if part[0] == order[0] else "last step" if part[-1] == order[-1] else "step"
+    return f"its {place}, {' before '.join(names[setting] for setting in part)}"
+
+
+def by_steps(groups, part, order, measure, names):
+    """In words, in how many seeds the part that decides an order is seen (`weakest`), and in how many the rest."""
+    def seen(settings):
+        return share(orders(groups, settings, [measure])[measure])
+
+    step = step_of(part, order, names)
+    if not step:
+        return f"The order {' before '.join(names[setting] for setting in order)} is seen in {seen(order)}."
+    words = f"The whole order needs {step}. That is seen in {seen(part)}."
+    when, rest = ("later", order[1:]) if part[0] == order[0] else ("earlier", order[:order.index(part[1])])
+    if len(rest) > 1:
+        words += f" The {when} {'steps are' if len(rest) > 2 else 'step is'} seen in {seen(rest)}."
+    return words
 
 
 def batches(value):
@@ -174,9 +201,11 @@ def interval(value, low=math.nan, high=math.nan, form="{:.2f}"):
     return value if value == low == high or "-" in (value, low, high) else f"{value} ({low} to {high})"
 
 
-def percent(ratio):
-    """The median of `measures.ratio` in per cent, "-" where it is not known."""
-    return f"{ratio[0]:.0%}" if math.isfinite(ratio[0]) else "-"
+def fewer(ratio):
+    """What the median of `measures.ratio` saves, "31% fewer", or costs, "5% more"; "-" where it is not known."""
+    if not math.isfinite(ratio[0]):
+        return "-"
+    return f"{abs(1 - ratio[0]):.0%} {'more' if ratio[0] > 1 else 'fewer'}"
 
 
 def table(head, rows):
@@ -203,17 +232,18 @@ def pairs(groups, pairs, by):
 
 # The verdicts of the report
 
-def record(claim, found, sentence, by_measure=None, among=None, what="seed"):
+def record(claim, found, sentence, by_measure=None, among=None, what="seed", step=""):
     """Judge a claim and keep the verdict in records/verdicts.json; returns it as Markdown, to be shown.
 
     found: {seed: True, False or None}, or the same of whatever else `what` names. `sentence` says in plain words what
-    was found, `by_measure` is what `flips` gives; `among` is how many orders the claimed one is one of. Other claims'
-    entries stay. Raises ValueError for an unknown claim, OSError where the folder cannot be written.
+    was found, `by_measure` is what `flips` gives; `among` is how many orders the claimed one is one of, and `step` says
+    which step of an order `found` is about. Other claims' entries stay. Raises ValueError for an unknown claim, OSError
+    where the folder cannot be written.
     """
     if claim not in CLAIMS:
         raise ValueError(f"claim: got {claim!r}, allowed is one of {' '.join(CLAIMS)}")
     entry = {"verdict": judge(found), "sentence": " ".join(sentence.split()),
-             "evidence": evidence_of(found, among, what), "seeds": plain(found),
+             "evidence": evidence_of(found, among, what, step), "seeds": plain(found),
              "by": next(iter(by_measure or {}), ""), "measures": by_measure or {}}
     files.keep("verdicts.json", entry, claim, order=list(CLAIMS).index)
     return Markdown(f"**{claim}: {entry['verdict']}.** *{CLAIMS[claim]}.*\n\n"
@@ -221,9 +251,9 @@ def record(claim, found, sentence, by_measure=None, among=None, what="seed"):
 
 
 def dots(seeds):
-    """One dot for each seed, in fives: first those that say yes, then no, then undecided."""
+    """One dot for each seed, in fives: ● for those that say yes, then ○ for no, then ◐ for undecided."""
     yes, no = (sum(seed is answer for seed in seeds) for answer in (True, False))
-    marks = "●" * yes + "○" * no + "·" * (len(seeds) - yes - no)
+    marks = "●" * yes + "○" * no + "◐" * (len(seeds) - yes - no)
     return " ".join(marks[i : i + 5] for i in range(0, len(marks), 5))
 
 

@@ -10,7 +10,7 @@ from addlab.study import claims, measures, plots
 
 SIGNS = {"holds": ("++", "#1c4587"), "mostly holds": ("+", "#8fb0dd"), "mixed": ("±", "#f3ead2"),
          "not settled": ("?", "#d3d3d3"), "mostly fails": ("−", "#eda58f"), "fails": ("−−", "#b3261e")}
-IN_SHORT = {"C1a": "good by batch 200", "C3": "longer, loss sooner", "C4": "longer, sums later",
+IN_SHORT = {"C1a": "good in 100-200", "C3": "longer, loss sooner", "C4": "longer, sums later",
             "C5a": "3 layers, by loss", "C5b": "3 layers, by sums", "C6a": "4 before 3 before 2",
             "C6b": "depths alike in loss", "C8": "RNN, GRU, LSTM", "C9": "small rates too slow",
             "C10b": "no success at 0.1"}
@@ -18,22 +18,36 @@ LEVELS = [Fraction(level) for level in ("1", "0.5", "0.2", "0.1", "0.05", "0.02"
 RULERS = [  # a panel each: {head of some columns: measures}
     {"loss below": [measure for measure in measures.LOSSES if measure.level in LEVELS]},
     {"% of sums right": measures.ACCURACIES, "batches\nmissed": [measures.MISSED]},
-    {"% right\nin the test": measures.ORIGINAL[:2], "the same,\nfor good": measures.ORIGINAL[2:]},
+    {"% in\na test": measures.ORIGINAL[:2], "% for\ngood": measures.ORIGINAL[2:]},
 ]
 TOLD = {measures.LOSS: (plots.INK, "o", -0.17),  # colour, mark, place in a row
         measures.ACCURACY: ("#1f8a83", "s", 0.17)}
 
 
 def claims_table(entries, places):
-    """Each claim in the original's words, with its verdict and the chapter that judges it, as a Markdown table.
+    """Each statement in the original's words, with its verdict, its seeds and its chapter, as a Markdown table.
 
     entries: `claims.entries_so_far()`; places: {claim: page#place}, where each is judged.
     """
     rows = []
     for claim, entry in entries.items():
         page = places[claim].replace(".html", ".ipynb")
-        rows.append([claim, claims.CLAIMS[claim], f"**{entry['verdict']}**", f"[{int(page[:2])}]({page})"])
-    return claims.table(["claim", "the original says", "verdict", "chapter"], rows)
+        counted = " / ".join(str(count) for count in claims.counts(dict(enumerate(entry["seeds"]))))
+        rows.append([claim, claims.CLAIMS[claim], f"**{entry['verdict']}**", counted, f"[{int(page[:2])}]({page})"])
+    return claims.table(["", "the original says", "verdict", "yes / no / undecided", "chapter"], rows)
+
+
+def looks_table(entries, first):
+    """The verdict on the seeds of a first look, on those added after it, and on all, as a Markdown table.
+
+    entries: `claims.entries_so_far()`; first: {claim: how many seeds, in order, the first look had}.
+    """
+    rows = []
+    for claim, count in first.items():
+        seeds = entries[claim]["seeds"]
+        looks = [dict(enumerate(part)) for part in (seeds[:count], seeds[count:], seeds)]
+        rows.append([claim, *(f"{claims.share(look)}: {claims.judge(look)}" for look in looks)])
+    return claims.table(["", "first look", "new seeds alone", "all seeds"], rows)
 
 
 def by_usual(entries):
@@ -44,27 +58,37 @@ def by_usual(entries):
     return {claim: entries[claim] | {"measures": asked} for claim, asked in found.items() if len(asked) > 1}
 
 
+def by_fate(entries):
+    """The claims of `by_usual`, by what other measures do to their verdict: {in words: [claim]}."""
+    fates = {"turn round": [], "change in strength": [], "never change": []}
+    for claim, entry in entries.items():
+        words = {word for word, *_ in entry["measures"].values()}
+        fate = "turn round" if claims.both_ways(entry) else "change in strength" if len(words) > 1 else "never change"
+        fates[fate].append(claim)
+    return fates
+
+
 def verdict_figure(entries, title):
     """The verdict on each claim (a row) by each measure (a column), that of the report framed; a panel for each ruler.
 
-    entries: those of `by_usual`. A claim that the loss asks once, or not at all, is left out of the loss's panel.
+    entries: those of `by_usual`. Rows are put together by their fate.
     """
-    loss, sums, test = RULERS
-    by_loss, others = ([claim for claim, entry in entries.items() if sum(name.startswith("loss") is so for name in
-                        entry["measures"]) > 1] for so in (True, False))
-    widths = [sum(map(len, heads.values())) + 0.4 * len(heads) for heads in (sums, test)]
-    heights = [max(1, len(rows)) for rows in (by_loss, others)]
-    fig, axes = plots.figure(title, rows=2, columns=2, height=1.9 + 0.27 * sum(heights),
-                             gridspec_kw={"height_ratios": heights, "width_ratios": widths})
-    axes[0, 1].remove()
-    cells(axes[0, 0], loss, {claim: entries[claim] for claim in by_loss}, widths[0])
-    cells(axes[1, 0], sums, {claim: entries[claim] for claim in others}, widths[0])
-    cells(axes[1, 1], test, {claim: entries[claim] for claim in others}, widths[1])
-    axes[1, 1].tick_params(labelleft=False)  # a phone has them again
+    rows = []  # (label, entry or None for the name of a fate)
+    for fate, listed in by_fate(entries).items():
+        if listed:
+            rows.append((f"{fate}:", None))
+            rows += [(f"{claim}: {IN_SHORT.get(claim, '')}", entries[claim]) for claim in listed]
+    widths = [sum(map(len, heads.values())) + 0.4 * len(heads) for heads in RULERS]
+    fig, axes = plots.figure(title, columns=len(RULERS), height=1.3 + 0.27 * len(rows),
+                             gridspec_kw={"width_ratios": widths})
+    for ax, heads, width in zip(axes, RULERS, widths, strict=True):
+        cells(ax, heads, rows, width)
+    for ax in axes[1:]:
+        ax.tick_params(labelleft=False)  # a phone has them again
     return fig
 
 
-def cells(ax, heads, entries, width):
+def cells(ax, heads, rows, width):
     """A panel of verdicts: a row for each claim, a column for each measure under its head."""
     above = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points", "va": "bottom", "fontsize": 9,
              "color": plots.INK, "annotation_clip": False}
@@ -74,15 +98,17 @@ def cells(ax, heads, entries, width):
         for measure in listed:
             if measure.level:  # text, not a tick: a phone would have it below, too
                 level = float(measure.level if measure.of == "loss" else 100 * measure.level)
-                ax.annotate(f"{level:g}", (x, 1), (0, 2), ha="center", **above)
-            for y, entry in enumerate(entries.values()):
-                if str(measure) in entry["measures"]:
+                ax.annotate(f"{level:g}", (x, 1), (0, 2), ha="center", **above | {"fontsize": 8})
+            for y, (_, entry) in enumerate(rows):
+                if entry and str(measure) in entry["measures"]:
                     cell(ax, x, y, entry["measures"][str(measure)][0], str(measure) == entry["by"])
             x += 1
         x += 0.4
     ax.set_xticks([])
-    ax.set_yticks(range(len(entries)), [f"{claim}: {IN_SHORT.get(claim, '')}" for claim in entries], fontsize=9.5)
-    ax.set(xlim=(-0.6, width - 0.5), ylim=(len(entries) - 0.4, -0.6))
+    ax.set_yticks(range(len(rows)), [label for label, _ in rows], fontsize=9.5)
+    for label, (_, entry) in zip(ax.get_yticklabels(), rows, strict=True):
+        label.set_fontweight("normal" if entry else "bold")
+    ax.set(xlim=(-0.6, width - 0.5), ylim=(len(rows) - 0.4, -0.6))
     ax.tick_params(length=0)
     ax.grid(visible=False)
     for side in ax.spines.values():
@@ -98,28 +124,31 @@ def cell(ax, x, y, word, framed):
             color="white" if word in ("holds", "fails") else plots.INK)
 
 
-def forest_figure(compared, names, title):
+def forest_figure(compared, title):
     """The ratio of batches of two settings with its interval, by loss and by whole sums, a row for each pair.
 
-    compared: {heading: `claims.pairs(…, TOLD)`}; names: {heading: {setting: its name}}. Beside a row stands in how many
-    seeds the first is sooner, and the verdict on that.
+    compared: {heading: `claims.pairs(…, TOLD)`}. Beside a row stands in how many seeds the first is sooner, in how many
+    that is undecided, and the verdict.
     """
     rows = sum(len(pairs) + 1 for pairs in compared.values())
-    fig, ax = plots.figure(title, height=1.4 + 0.35 * rows)
+    fig, ax = plots.figure(title, height=1.4 + 0.37 * rows)
     ratios = [ratio for pairs in compared.values() for *_, says in pairs for _, ratio in says.values()]
     known = [x for ratio in ratios for x in ratio if 0 < x < math.inf] + [1.0]
-    plots.axis(ax, "", "batches of the first, as a multiple of those of the second", log="x",
+    plots.axis(ax, "", "batches of the first / batches of the second", log="x",
                xlim=(min(known) / 1.08, max(known) * 1.08))
     ticks = [x for x in (0.1, 0.2, 0.3, 0.5, 0.7, 1, 1.5, 2, 3, 5, 10) if min(known) < 1.08 * x < 1.16 * max(known)]
     ax.set_xticks(ticks, [f"{x:g}" for x in ticks])
     ax.axvline(1, color=plots.FAINT, linewidth=1.2, linestyle=(0, (4, 3)), zorder=1)
+    for text, side, shift in (("← first faster", "right", -5), ("second faster →", "left", 5)):
+        ax.annotate(text, (1, 1), (shift, 3), xycoords=("data", "axes fraction"), textcoords="offset points", ha=side,
+                    va="bottom", fontsize=9.5, color=plots.INK, style="italic", annotation_clip=False)
     y, labels = 0, {}
     for about, pairs in compared.items():
         ax.annotate(about, (0, y + 0.1), (-4, 0), xycoords=("axes fraction", "data"), textcoords="offset points",
                     ha="right", va="center", fontsize=9.5, fontweight="bold", color=plots.INK, annotation_clip=False)
         for a, b, says in pairs:
             y += 1
-            labels[y] = f"{names[about][a]} / {names[about][b]}"
+            labels[y] = f"{a} / {b}"
             for measure, (found, ratio) in says.items():
                 bar(ax, y, measure, found, ratio)
         y += 1
@@ -128,21 +157,27 @@ def forest_figure(compared, names, title):
     ax.grid(visible=False, axis="y")
     for measure, (paint, mark, _) in TOLD.items():
         ax.plot([], [], mark, color=paint, label=str(measure))
-    ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2, frameon=False, fontsize=9.5, handletextpad=0.2)
+    ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2, frameon=False, fontsize=9.5, handletextpad=0.2,
+              borderaxespad=2)
     return fig
 
 
 def bar(ax, y, measure, found, ratio):
-    """One measure's ratio in a row of a forest: a dot at the median, a line for its interval, to the edge if open."""
+    """One measure's ratio in a row of a forest: a dot at the median, a line for its interval, to the edge if open.
+
+    Where the interval is open at both ends, the line is dotted.
+    """
     paint, mark, shift = TOLD[measure]
     middle, *ends = ratio
     if not any(map(math.isnan, ends)):
-        ax.plot(np.clip(ends, *ax.get_xlim()), [y + shift] * 2, color=paint, linewidth=1.8)
+        nothing = ends == [0, math.inf]
+        ax.plot(np.clip(ends, *ax.get_xlim()), [y + shift] * 2, ":" if nothing else "-", color=paint, linewidth=1.8)
     if 0 < middle < math.inf:
         ax.plot([middle], [y + shift], mark, color=paint, markersize=5)
     yes, no, undecided = claims.counts(found)
-    ax.annotate(f"{yes} of {yes + no + undecided}: {claims.judge(found)}", (1, y + 1.2 * shift), (5, 0), fontsize=8.5,
-                xycoords=("axes fraction", "data"), textcoords="offset points", va="center", color=paint,
+    unknown = f", {undecided} ?" if undecided else ""
+    ax.annotate(f"{yes} of {yes + no + undecided}{unknown}: {claims.judge(found)}", (1, y + 1.35 * shift), (5, 0),
+                fontsize=9.5, xycoords=("axes fraction", "data"), textcoords="offset points", va="center", color=paint,
                 annotation_clip=False)
 
 
