@@ -57,12 +57,31 @@ def test_the_first_column_gets_the_share_of_the_loss_that_it_has_in_other_number
 
 @pytest.mark.parametrize("share", [1, 4, 50])
 def test_the_formula_that_the_report_shows_is_the_one_that_is_trained(share):
-    """The cell of chapter 2 against the weight beside the whole loss."""
+    """The gradients of the cell of chapter 2, and those of the weight beside the whole loss."""
     cells = nbformat.read(ROOT / "notebooks" / "02_digit_length.ipynb", as_version=4).cells
-    names = {"np": np}
-    exec(next(cell.source for cell in cells if "def weighted" in cell.source), names)
-    losses, extra = np.random.default_rng(0).random(5), first_digit.extra(share, 4)
-    assert names["weighted"](losses, 1 / (share + 1)) == pytest.approx((1 - extra) * losses.mean() + extra * losses[0])
+    source = next(cell.source for cell in cells if "def weighted" in cell.source)
+    names = {"cross_entropy": torch.nn.functional.cross_entropy}
+    exec(source[: source.index("\n\n")], names)
+    model, batch = Adder(TINY), sample(20, 4, np.random.default_rng(0))
+    first_digit.plain_step(model, extra=first_digit.extra(share, 4))(*batch)
+    ours = [p.grad.clone() for p in model.parameters()]
+    model.zero_grad()
+    names["weighted"](model(*batch[:2]), torch.as_tensor(batch[2]), 1 / (share + 1)).backward()
+    for p, gradient in zip(model.parameters(), ours, strict=True):
+        assert torch.allclose(p.grad, gradient, atol=1e-6)
+
+
+def test_the_other_columns_part_of_a_gradient_is_what_the_whole_has_beside_the_first_one():
+    run = addrnn.train(TINY)
+    batch = sample(20, 4, np.random.default_rng(5))
+    losses = torch.nn.functional.cross_entropy(run.model(*batch[:2]).transpose(1, 2), torch.as_tensor(batch[2]),
+                                               reduction="none")
+    parts = []
+    for columns in (slice(1, None), slice(1)):
+        run.model.zero_grad()
+        (losses[:, columns].sum() / losses.numel()).backward(retain_graph=True)
+        parts.append(torch.cat([p.grad.flatten() for p in run.model.parameters()]).norm().item())
+    assert first_digit.outweighed(run, 20) == pytest.approx(parts[0] / parts[1], rel=1e-4)
 
 
 def test_with_its_own_share_and_data_it_is_the_recorded_run():
@@ -110,6 +129,7 @@ def test_models_that_err_are_told_by_their_cell(monkeypatch):
              "9 digits, RNN, 3 layers, batch 8, seed 0": {"off": [0, 0]}}
     monkeypatch.setattr(first_digit, "results", lambda study: {"half-trained": found})
     assert first_digit.erring() == [{"off": [0, 1]}] and first_digit.erring("GRU") == [{"off": [1, 1]}]
+    assert first_digit.stopped() == [{"off": [0, 1]}, {"off": [0, 0]}]
 
 
 def test_every_run_of_the_study_has_a_name_of_its_own():

@@ -18,6 +18,7 @@ import sys
 
 import numpy as np
 
+from addlab import engine
 from addlab.engine import parameters
 from addlab.study import measures, plots
 from addlab.study.experiments import WEIGHTS, configs, recorded
@@ -142,6 +143,18 @@ def leads(model):
     return [round(float(right[first.sum(axis=0) == n].mean()), 4) for n in range(19)]
 
 
+def outweighed(run, count=200):
+    """How many times as long as the first column's own part of a batch's gradient that of all other columns is."""
+    batch = sample(count, run.config.digit_len, np.random.default_rng(5))
+
+    def gradient(columns):
+        engine.gradients(run.model, *(digits[:, :columns] for digits in batch))
+        return np.concatenate([p.grad.numpy().ravel() for p in run.model.parameters()]).astype(float)
+
+    whole, own = gradient(None), gradient(1) / (run.config.digit_len + 1)
+    return float(np.linalg.norm(whole - own) / np.linalg.norm(own))
+
+
 # What is late
 
 def crossed():
@@ -175,7 +188,7 @@ def dose_figure(found):
 
     A dot for each seed, filled where the share is the length's own, and a line through the medians of a length.
     """
-    fig, ax = plots.figure("With the same share of the loss, all lengths take about as long", height=2.4)
+    fig, ax = plots.figure("With the same share of the loss, 100 digits take about as long as 1000 or 5000", height=2.4)
     drawn = sorted({share for _, share in found})
     plots.axis(ax, "", "the ones digit's share of the loss", "batches to 99%", log="xy",
                xlim=(0.7 * drawn[0], 1.4 * drawn[-1]), ylim=(120, 1100))
@@ -197,19 +210,27 @@ def dose_figure(found):
     return fig
 
 
+def stopped(cell="RNN"):
+    """What `half_trained` found, of the models of a cell."""
+    return [looks for name, looks in results(STUDY).get("half-trained", {}).items() if f" {cell}," in name]
+
+
 def erring(cell="RNN"):
     """What `half_trained` found, of the models of a cell that get some pair wrong."""
-    found = results(STUDY).get("half-trained", {})
-    return [looks for name, looks in found.items() if f" {cell}," in name and any(looks["off"])]
+    return [looks for looks in stopped(cell) if any(looks["off"])]
 
 
 def leads_figure():
-    """Share of ones digits right without and with a column read before, by what that sums to; a thin line a model."""
-    models = [[float(np.mean(np.array(found["off"]) == 0)), *found["leads"]] for found in erring()]
+    """Share of ones digits right behind a column, by what that sums to, a thin line a model; and without, in dots."""
+    models = erring()
+    alone = [float(np.mean(np.array(found["off"]) == 0)) for found in models]
     fig, ax = plots.figure("A column read before cures the ones digit, one that sums to 9 least", height=2.4)
-    plots.axis(ax, "", "sum of the column read before the ones digit", "share right", xlim=(-2.5, 18.5),
+    plots.axis(ax, "", "sum of the column read before the ones digit", "share right", xlim=(-2.9, 18.5),
                ylim=(-0.02, 1.02))
-    plots.curves(ax, {"": [([-2, *range(19)], shares) for shares in models]}, {"": plots.RIGHT})
+    plots.curves(ax, {"": [(list(range(19)), found["leads"]) for found in models]}, {"": plots.RIGHT})
+    ax.plot(np.linspace(-2.3, -1.7, len(models)), sorted(alone), "o", color=plots.RIGHT, markersize=4, alpha=0.5,
+            markeredgewidth=0)
+    ax.plot([-2.6, -1.4], [np.median(alone)] * 2, color=plots.RIGHT, linewidth=2.2)
     ax.set_xticks([-2, *range(0, 19, 3)], ["none", *range(0, 19, 3)])
     return fig
 

@@ -1,7 +1,6 @@
 """What notebooks 02-05 show alike: curves of groups of runs, when each seed gets there, and what stands behind them."""
 
 import dataclasses
-import itertools
 import json
 import math
 
@@ -98,13 +97,15 @@ def draw_learning(axes, kind, groups, batches, about="", start=30, styles=None):
         plots.curves(ax, drawn, colours, names, styles)
 
 
-def arrivals(kind, panels, title, name, caption=""):
+def arrivals(kind, panels, title, name, caption="", sharey=False):
     """Dots, one a seed: the batch by which each setting gets there; saved as figures/NAME.svg.
 
     panels: {title: {value: {seed: batches}}}; they share one axis, so that dots may be compared across them.
+    With `sharey` they have the same settings, which are named once.
     """
     rows = max(map(len, panels.values()), default=1)
-    fig, axes = plots.figure(title, columns=max(1, len(panels)), height=1.2 + 0.34 * rows, squeeze=False)
+    fig, axes = plots.figure(title, columns=max(1, len(panels)), height=1.2 + 0.34 * rows, squeeze=False,
+                            sharey=sharey)
     fig.get_layout_engine().set(w_pad=0.12)  # so that "3 later" is not read with the names of the next panel
     every = [batch for times in panels.values() for values in times.values() for batch in values.values()]
     reached = [batch for batch in every if math.isfinite(batch)] or [10, 100]
@@ -167,23 +168,3 @@ def half_trained(digit_lens, batches, seeds, train=False, **settings):
 def each_recorded(wanted):
     """The runs of these configs that have a record, also where one is the beginning of another."""
     return [run for config in wanted for run in recorded([config])]
-
-
-def error_figure(looks, title):
-    """Share of digits that are wrong, by column, open dots where none is; looks: {batches: start.errors(run)}."""
-    digits = next(iter(looks.values())).shape[1]
-    edges = [2**k for k in range(int(np.log2(digits)) + 1)] + [digits + 1]  # columns 1, 2 to 3, 4 to 7, …
-    fig, ax = plots.figure(title, height=2.5)
-    plots.axis(ax, "", "column, in the order of reading: 1 is the ones digit", "share wrong", log="xy",
-               xlim=(0.9, digits), ylim=(3e-9, 2))
-    ax.set_yticks([3e-8, 1e-6, 1e-4, 1e-2, 1], ["none", "0.000001", "0.0001", "0.01", "1"])
-    ends = []
-    for i, (batches, wrong) in enumerate(looks.items()):
-        paint, none = plots.RAMP(0.1 + 0.7 * i / max(1, len(looks) - 1)), 1e-7 / 3 ** i  # a row for each
-        rates = np.array([wrong[:, low - 1 : high - 1].mean() for low, high in itertools.pairwise(edges)])
-        ax.plot(edges[:-1], np.where(rates > 0, rates, np.nan), "o-", color=paint, linewidth=1.6, markersize=5)
-        free = [edge for edge, rate in zip(edges, rates, strict=False) if not rate]
-        ax.plot(free, [none] * len(free), "o", color=paint, markersize=5, markerfacecolor="white")
-        ends.append((edges[-2], rates[-1] or none, f"batch {batches}", paint))
-    plots.name_ends(ax, ends)
-    return fig
