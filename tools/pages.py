@@ -24,7 +24,7 @@ from tools.figures import Sheet
 
 ROOT = Path(__file__).resolve().parents[1]
 TEMPLATE = ROOT / "tools" / "template"
-PAGES, SCALES = 25, (70, 66, 62, 58, 54, 50)  # of the PDF at most; of its figures, whose letters are of 11 points
+PAGES, SCALES = 25, (70, 67, 64, 61, 58, 54, 50)  # of the PDF at most; of its figures, whose letters are of 11 points
 
 
 def pandoc(text, form, folder, template, alone="", **metadata):
