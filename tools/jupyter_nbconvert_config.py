@@ -1,6 +1,6 @@
 """What `jupyter nbconvert` of this environment reads: a figure keeps the text that says what it shows.
 
-Its own template writes an SVG as <img> without `alt`, and then warns of it. pyproject.toml has this file installed.
+Its own template writes an SVG as <img> without `alt`, and then warns of it. The Makefile copies this file there.
 """
 
 from base64 import b64encode
