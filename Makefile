@@ -2,22 +2,23 @@ PYTHON ?= python3.11
 VENV = .venv
 HERE := $(shell printf '%s' '$(subst ','\'',$(CURDIR))' | cksum | tr ' ' -)
 READY = $(VENV)/.ready-$(HERE)
+NBCONVERT = $(VENV)/etc/jupyter/jupyter_nbconvert_config.py
 RUN = PYTHONPATH="$$PWD" OMP_NUM_THREADS=1 $(VENV)/bin/python
 WORKERS ?= 2
 
 .PHONY: report test lab bench retrain verify torture clean
 
 # BOOK=notebooks/mine.ipynb runs that notebook alone and builds its page and PDF; its records go where lab's go.
-report: $(READY)
+report: $(READY) $(NBCONVERT)
 	$(RUN) -m tools.report $${BOOK:+"$$BOOK"}
 
-test: $(READY)
+test: $(READY) $(NBCONVERT)
 	$(RUN) -m ruff check .
 	$(RUN) -m pytest -n $(WORKERS) --dist loadfile
 
 # What is tried here leaves the shipped records and figures alone: it writes to lab/, or where ADDRNN_HOME says.
 # PORT=9000 chooses a port, BROWSER=no opens no browser.
-lab: $(READY)
+lab: $(READY) $(NBCONVERT)
 	@echo '$(PORT)' | grep -Eqx '[0-9]{0,5}' && [ '0$(PORT)' -le 65535 ] || \
 	 { echo "addrnn: PORT: got $(PORT), allowed is a whole number up to 65535" >&2; exit 2; }
 	@$(VENV)/bin/python -m nbformat.sign notebooks/*.ipynb  # else JupyterLab shows no SVG before a cell is run
@@ -42,6 +43,9 @@ clean:  # not lab/, which is yours
 	rm -rf report build .pytest_cache .ruff_cache .hypothesis *.egg-info __pycache__ */__pycache__ */*/__pycache__
 
 # The one place that installs: again whenever the dependencies change, or this folder is a copy of another.
+$(NBCONVERT): tools/jupyter_nbconvert_config.py $(READY)
+	@mkdir -p $(@D) && cp $< $@
+
 $(READY): pyproject.toml constraints.txt
 	@case "$$PWD" in *[:{}$$\"\`\\]*) printf '%s\n' "addrnn: folder: got $$PWD, allowed is a name without : { } $$ \" \` \\,\
 	 where venv and pip cannot install" >&2; exit 2;; esac

@@ -384,6 +384,22 @@ def test_pdf_begins_with_a_cover_and_the_ledger_of_claims(sample):
     assert "It does not." in pdf and "not settled" in pdf and "Do recurrent networks really add?" in pdf
 
 
+def test_pdf_has_still_pictures_of_the_first_pages_pieces(sample):
+    pdf = " ".join(page.extract_text() for page in pypdf.PdfReader(sample / "report/addrnn.pdf").pages)
+    text = re.sub(r"\s+", " ", pdf)
+    for shown in ("The shortest wrong sum that a search found", "Training: with noise", "latch down"):
+        assert shown in text
+    assert "Two boxes hold every state that a sum leads to." in text
+
+
+def test_nbconvert_says_of_every_figure_what_it_shows(tmp_path):
+    done = subprocess.run([sys.executable, "-m", "nbconvert", "--to", "html", ROOT / "notebooks/01_baseline.ipynb",
+                           "--output-dir", tmp_path], env=os.environ | {"JUPYTER_CONFIG_PATH": str(ROOT / "tools")},
+                          capture_output=True, text=True)
+    assert done.returncode == 0 and "WARNING" not in done.stderr, done.stderr
+    assert "No description" not in (tmp_path / "01_baseline.html").read_text("utf-8")
+
+
 def test_what_is_shared_has_a_title_and_a_picture_and_is_small(folder):
     for path in folder.glob("*.html"):
         text = path.read_text("utf-8")

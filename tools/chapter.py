@@ -17,6 +17,7 @@ from addlab.inputs import Refusal
 MARKDOWN = "commonmark_x+gfm_auto_identifiers+implicit_figures-smart-emoji-fancy_lists-yaml_metadata_block"
 PICTURES = "image/svg+xml", "image/png", "image/jpeg", "image/gif"
 TRY_NEXT = "**Try next.**"  # from here on a chapter is for who has a notebook in hand, and is not printed
+CAPTION = 30  # points: how high one is
 PAGE = 700  # pixels of a picture that is as wide as a page of the PDF
 
 
@@ -108,8 +109,12 @@ class Chapter:
         (self.folder / f"{name}.svg").write_text(data["image/svg+xml"], "utf-8")
         stacked = found(f"figures/narrow/{name}.svg")
         attributes = f'alt="{escape(" ".join(about.get("alt", data["text/plain"]).split()))}"'
+        attributes += f' points="{points(data["image/svg+xml"])[0]:g}"'
         if stacked.exists():
             attributes += f' narrow="{stacked}"'
+            (_, high), (across, tall) = points(data["image/svg+xml"]), points(stacked.read_text("utf-8"))
+            if tall < high + CAPTION:  # one panel: on paper it stands with its caption beside it
+                attributes += f' printed="{stacked}" printed-points="{across:g}" printed-tall="{tall:.0f}"'
         if not number:
             return image(caption, name, attributes)
         return image(f"**Figure {number}.** {caption}", name, f"#figure-{number} {attributes}")
@@ -142,6 +147,11 @@ def wide(picture):
             return shown.width
     width = re.search(r'<svg[^>]*? width="([\d.]+)(pt)?', picture.read_text("utf-8"))
     return round(float(width[1]) * (4 / 3 if width[2] else 1)) if width else PAGE
+
+
+def points(svg):
+    """Width and height of an SVG of `plots.save`."""
+    return tuple(map(float, re.search(r' viewBox="0 0 (\S+) (\S+)"', svg).groups()))
 
 
 def from_html(html):

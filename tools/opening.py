@@ -4,6 +4,7 @@ import datetime
 import re
 import string
 import subprocess
+from html import escape
 from pathlib import Path
 
 from addlab import article
@@ -11,8 +12,9 @@ from addlab.article import pictures
 from addlab.article.words import words
 from addlab.study import claims, views
 from addlab.study.experiments import gpu_runs
-from tools.chapter import fence
+from tools.chapter import fence, image
 
+LINE = 690  # points: what a line of the PDF is as wide as, before it is scaled
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -26,6 +28,11 @@ def opening(chapters):
     stills = article.stills() | {"claims": pictures.claims(facts["claims"])}
     places, programs = article.parts(facts, stills)
     pieces = {"claims_piece" if name == "claims" else name: raw(place) for name, place in places.items()}
+    if chapters:
+        on_paper = {"beat": (stills["beat"], slice(None)), "fade": (stills["fade"], slice(None, None, 2)),
+                    "machine": (pictures.boxes(), slice(None))}
+        for name, (still, panels) in on_paper.items():
+            pieces[name] += "\n\n" + printed(name, still, panels, chapters[0].folder)
     template = (ROOT / "tools" / "template" / "opening.md").read_text("utf-8")
     template = re.sub(r"\[([^\]]+)\]\((\w+)\.ipynb\)",  # a report of some chapters links to these alone
                       lambda link: link[0] if link[2] in stems else link[1], template)
@@ -38,6 +45,16 @@ def opening(chapters):
 def raw(html):
     """HTML as a part of the pages alone."""
     return f":::: {{only=page}}\n{fence(html, '{=html}')}\n::::"
+
+
+def printed(name, still, panels, folder):
+    """Panels of a piece's still as a figure of the PDF; one panel has its caption beside it."""
+    question, svg, (across, tall), note = pictures.printed(still, panels)
+    (folder / f"{name}.svg").write_text(svg, "utf-8")
+    about = f'alt="{escape(f"{question} {note}")}" points="{across}"'
+    if across < LINE / 2:
+        about += f' printed="{name}.svg" printed-points="{across}" printed-tall="{tall}"'
+    return f"::: {{only=pdf}}\n{image(f'**{question}** {note}', name, about)}\n:::"
 
 
 def claims_table(chapters):

@@ -10,6 +10,8 @@ import json
 import mimetypes
 import re
 import tempfile
+from bisect import bisect
+from functools import cache
 from html import unescape
 from pathlib import Path
 
@@ -24,7 +26,7 @@ from tools.figures import Sheet
 
 ROOT = Path(__file__).resolve().parents[1]
 TEMPLATE = ROOT / "tools" / "template"
-PAGES, WIDTHS = 24, (80, 76, 72, 69, 66, 63, 60, 57)  # of the PDF at most; of its figures in per cent of the text's
+PAGES, SCALES = 25, (52, 55, 58, 61, 64, 67, 70)  # of the PDF at most; of its figures, whose letters are of 11 points
 
 
 def pandoc(text, form, folder, template, alone="", **metadata):
@@ -144,15 +146,20 @@ def source(text, folder, template, alone="", pagetitle=""):
 def pdf(text, folder, title, alone="", ignore_system_fonts=False):
     """Markdown as a PDF by PDF/UA-1, the many small objects of its tags compressed: a third of its bytes.
 
-    All its figures have one width: the widest of WIDTHS that leaves it within PAGES, or the last.
+    All its figures have one scale, the largest of SCALES that leaves it within PAGES, or the first. Three are tried.
     """
     typed = source(text, folder, "report.typ", alone, title)
-    for width in WIDTHS:
-        data = typst.compile(typed, root="/", format="pdf", pdf_standards="ua-1", sys_inputs={"width": str(width)},
+
+    @cache
+    def scaled(scale):
+        return typst.compile(typed, root="/", format="pdf", pdf_standards="ua-1", sys_inputs={"scale": str(scale)},
                              ignore_system_fonts=ignore_system_fonts)
-        with pikepdf.open(io.BytesIO(data)) as document:
-            if len(document.pages) <= PAGES:
-                break
+
+    def too_long(scale):
+        with pikepdf.open(io.BytesIO(scaled(scale))) as document:
+            return len(document.pages) > PAGES
+
+    data = scaled(SCALES[bisect(SCALES, False, lo=1, key=too_long) - 1])
     small = io.BytesIO()
     pikepdf.settings.set_flate_compression_level(9)
     with pikepdf.open(io.BytesIO(data)) as document:

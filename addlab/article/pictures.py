@@ -1,7 +1,7 @@
 """The pieces as still pictures, for where no script runs: HTML with small SVGs in the colours of the style sheet."""
 
 import re
-from html import escape
+from html import escape, unescape
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ from addlab.study.start import with_lead
 PAINT = "var(--no-carry)", "var(--carry)"
 PAINT_OF = "ink", "wrong"  # of a digit that is right, and of one that is not
 NINES, SHOWN = 60, 300  # columns, batches
+SMALLER = 11 / 13  # what makes a still's letters as large as those of a figure
 WIDTH = 330  # of a panel, in px: two side by side, or one below the other on a phone
 
 
@@ -197,15 +198,47 @@ def machine():
 
 def preview():
     """The same for what is shared: an SVG that needs no sheet, its two panels side by side."""
-    parts = []
-    for place, (name, marks) in enumerate(parabolas()[1].items()):
-        parts.append(f'<g transform="translate({(WIDTH + 30) * place} 20)">{words(4, -4, name, "start")}'
-                     f'{"".join(marks)}</g>')
+    return alone({name: (145, "".join(marks)) for name, marks in parabolas()[1].items()}, "DejaVu Sans Mono")
+
+
+def printed(still, panels=slice(None)):
+    """A still for paper: (its question, an SVG of those of its panels, its size in points, its note)."""
+    question, note = (unescape(re.search(pattern, still)[1]) for pattern in (
+        '<h3 class="question">(.*?)</h3>', '<p class="note">(.*?)</p>'))
+    found = re.findall(r'<figcaption>(.*?)</figcaption><svg [^>]*?viewBox="0 0 \d+ (\d+)"[^>]*>(.*?)</svg>', still)
+    drawn = {unescape(name): (int(high), marks) for name, high, marks in found[panels]}
+    svg = alone(drawn, "Libertinus Serif")
+    across, high = re.search(r'viewBox="-4 0 (\d+) (\d+)"', svg).groups()
+    return question, svg, (round(int(across) * SMALLER), round(int(high) * SMALLER)), note
+
+
+def alone(panels, font):
+    """Panels {title: (height, marks)} side by side as an SVG that needs no sheet."""
+    parts = [f'<g transform="translate({(WIDTH + 30) * place} 20)">{words(4, -4, name, "start")}{marks}</g>'
+             for place, (name, (_, marks)) in enumerate(panels.items())]
     sheet = Path(__file__).with_name("style.css").read_text("utf-8")
     colours = dict(reversed(re.findall(r"--([\w-]+): (#\w+)", sheet)))
     text = re.sub(r"var\(--([\w-]+)\)", lambda name: colours[name[1]], "".join(parts))  # the first are the light ones
-    return (f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="-4 0 {2 * WIDTH + 48} 165" fill="none" font-size="13" '
-            f'font-family="DejaVu Sans Mono">{text}</svg>')
+    across, high = (WIDTH + 30) * len(panels) - 12, 20 + max(high for high, _ in panels.values())
+    return (f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="-4 0 {across} {high}" fill="none" font-size="13" '
+            f'font-family="{font}">{text}</svg>')
+
+
+def boxes():
+    """The two sets of states of the small adder that no column leads out of: what its two units have added up."""
+    small = pieces.machine()
+    latch, marks = small["latch"], [line([(4, 90), (WIDTH - 4, 90)], "var(--line)", 1),
+                                    line([(WIDTH / 2, 6), (WIDTH / 2, 174)], "var(--line)", 1)]
+    for box, paint, name, below in zip(small["boxes"], PAINT, ("no carry", "carry"), (16, -8), strict=True):
+        left, right = (WIDTH / 2 + 33 * end for end in box[latch])
+        bottom, top = (90 - 858 * end for end in box[1 - latch])
+        marks += [f'<path d="M{left:.4g} {top:.4g}H{right:.4g}V{bottom:.4g}H{left:.4g}z" fill="{paint}" '
+                  f'fill-opacity="0.14" stroke="{paint}" stroke-width="1.5"/>',
+                  words((left + right) / 2, (bottom if below > 0 else top) + below, name, fill=paint)]
+    marks += [words(4, 178, "← latch down", "start"), words(WIDTH - 4, 178, "latch up →", "end")]
+    return piece("Two boxes hold every state that a sum leads to.", [panel("What the two units add up", 184, marks)],
+                 f"The adder of {small['parameters']} parameters. Across: its latch, which is up for a carry. "
+                 "Upwards: its other unit, drawn 26 times as large. Both before their tanh.")
 
 
 def parabolas():

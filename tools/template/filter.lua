@@ -31,12 +31,21 @@ function Link(link)
   end
 end
 
--- Typst asks for the text in place of a picture as an argument.
+-- Typst asks for the text in place of a picture as an argument. `points` is how wide a picture is where it is not scaled,
+-- `printed` another file for paper.
 function Image(image)
-  if not page then
+  if page then
+    for _, name in ipairs({ "points", "printed", "printed-points", "printed-tall" }) do
+      image.attributes[name] = nil
+    end
+    return image
+  else
     local alt = image.attributes.alt or pandoc.utils.stringify(image.caption)
-    local width = image.attributes.share and ", width: " .. image.attributes.share .. "%" or ""
-    return pandoc.RawInline("typst", "#image(" .. quoted(image.src) .. ", alt: " .. quoted(alt) .. width .. ")")
+    local share, points = image.attributes.share, image.attributes["printed-points"] or image.attributes.points
+    local tall = image.attributes["printed-tall"]
+    local width = points and ", width: size(" .. points .. ")" or share and ", width: " .. share .. "%" or ""
+    local printed = image.attributes.printed
+    return pandoc.RawInline("typst", (printed and "#narrow(" or "#image(") .. quoted(printed or image.src) .. ", alt: " .. quoted(alt) .. width .. (tall and ", tall: " .. tall or "") .. ")")
   end
 end
 
@@ -92,27 +101,33 @@ function Table(tab)
   local columns, width, total = measured(tab), 0, 0
   for _, column in ipairs(columns) do
     width = width + column.widest + 3
-    column.room = math.max(column.least + 3, 3.2 * math.sqrt(math.max(column.widest, utf8.len(column.heading))))
+    local longest = math.max(column.widest, utf8.len(column.heading))
+    column.room = math.max(column.least + 3, 3.2 * math.sqrt(longest))
+    if longest < 14 then -- of words or numbers: it gets what it needs, and the others share what is left
+      column.room, column.fixed = 0, math.max(column.widest, column.least) + 3
+    end
     total = total + column.room
   end
   if page then
     return pandoc.Div(tab, { class = width > 75 and "box cards" or "box" })
   end
   if width > 108 then -- characters of a line
+    local left = 1
+    for _, column in ipairs(columns) do
+      left = left - (column.fixed or 0) / 108
+    end
     for i, column in ipairs(columns) do
-      tab.colspecs[i][2] = column.room / total
+      tab.colspecs[i][2] = column.fixed and column.fixed / 108 or left * column.room / total
     end
   end
   return tab
 end
 
--- The mark of an undecided seed is a dot as large as the others, in grey.
+-- The mark of an undecided seed is a dot as large as the others, half of it filled.
 local function undecided(str)
-  local others, count = str.text:gsub("·", ""), select(2, str.text:gsub("·", "●"))
-  if count > 0 and not others:gsub("●", ""):gsub("○", ""):match("%S") then
-    local dots = ("●"):rep(count)
-    return { pandoc.Str(others), page and pandoc.Span(dots, { class = "open" })
-             or pandoc.RawInline("typst", "#text(fill: luma(60%))[" .. dots .. "]") }
+  local others = str.text:gsub("·", ""):gsub("●", ""):gsub("○", "")
+  if not others:match("%S") then
+    return pandoc.Str((str.text:gsub("·", "◐")))
   end
 end
 
@@ -121,6 +136,9 @@ function Div(div)
   local only = div.attributes.only
   if only and (only == "page") ~= page then
     return {}
+  end
+  if only and not page and #div.classes == 0 and div.identifier == "" then
+    return div.content -- so that what leads to it is seen
   end
   if div.classes:includes("verdict") or div.classes:includes("verdicts") then
     div = div:walk({ Str = undecided })
@@ -157,14 +175,52 @@ function Math(formula)
   end
 end
 
--- On paper a line or two that lead to a figure or a table stand with it.
+-- The characters of a paragraph; of any other block, none.
+local function length(block)
+  return block and block.t == "Para" and utf8.len(pandoc.utils.stringify(block))
+end
+
+-- On paper what leads to something stands with it: a sentence with a colon, and a line or two before a figure, a table
+-- or code.
+local function leads(block, after)
+  local shows = { Figure = true, Table = true, CodeBlock = true }
+  local shown = after and (shows[after.t] or after.t == "RawBlock" and after.text == "#shown[")
+  return after and length(block) and (pandoc.utils.stringify(block):match(":$") or shown and length(block) < 250)
+end
+
+-- The lines of text that a figure has room for beside it on paper, where it is narrow; else nil.
+local function room(figure)
+  local lines
+  figure:walk({ RawInline = function(typst)
+    local tall = typst.text:match("^#narrow%(.*tall: (%d+)")
+    lines = tall and tonumber(tall) / 17 or lines
+  end })
+  return lines
+end
+
+-- Blocks for paper: what leads is kept with what it leads to, and beside a narrow figure the text goes on.
 local function led(blocks)
-  local found = pandoc.List()
-  for i, block in ipairs(blocks) do
-    local after = blocks[i + 1]
-    local leads = block.t == "Para" and after and (after.t == "Figure" or after.t == "Table")
-                  and utf8.len(pandoc.utils.stringify(block)) < 250
-    found:extend(leads and { raw("#lead["), block, raw("]") } or { block })
+  local found, i = pandoc.List(), 1
+  while i <= #blocks do
+    local block, lines = blocks[i], blocks[i].t == "Figure" and room(blocks[i])
+    if lines then
+      local beside = pandoc.List()
+      lines = lines - utf8.len(pandoc.utils.stringify(block.caption.long)) / 50 - 1
+      while length(blocks[i + 1]) and not leads(blocks[i + 1], blocks[i + 2]) and length(blocks[i + 1]) / 50 < lines do
+        i = i + 1
+        beside:insert(blocks[i])
+        lines = lines - length(blocks[i]) / 50 - 1
+      end
+      found:extend({ raw("#beside["), block, raw("]["), pandoc.Div(beside), raw("]") })
+    elseif leads(block, blocks[i + 1]) then
+      found:extend({ raw("#lead["), block, raw("]") })
+    elseif block.t == "RawBlock" and block.text == "#shown[" then
+      local output = blocks[i + 3] and ({ CodeBlock = true, Figure = true, Table = true })[blocks[i + 3].t]
+      found:insert(output and block or raw("#["))
+    else
+      found:insert(block)
+    end
+    i = i + 1
   end
   return found
 end
