@@ -11,7 +11,7 @@ from matplotlib.text import Text
 
 import addrnn
 from addlab import engine
-from addlab.study import fading, first_digit, noise, order, plots, state
+from addlab.study import carries, fading, first_digit, noise, order, plots, state
 from addlab.study.studies import recall, results
 from addrnn import Adder, Config, carry_add, sample
 from tests.test_carries import handmade
@@ -226,10 +226,11 @@ def test_a_latch_of_the_carry_is_seen_as_such():
     (lambda: first_digit.dose_figure(first_digit.dose()), ["100 digits", "1000 digits"]),
     (first_digit.leads_figure, ["sums to 9"]),
     (fading.batches_figure, ["1 layer", "3 layers", "longest"]),
-    (lambda: fading.twins_figure({"plain": fading.of_groups()["plain"]}), ["plain", "share of chains still right"]),
+    (lambda: fading.twins_figure({"plain": fading.of_groups()["plain"]}), ["plain", "share of chains right so far"]),
     (noise.noise_figure, ["noise 1.5", "rounded", "128 units, noise 2", "LSTM", "not searched"]),
     (lambda: order.order_figure(order.found()), ["from the left", "coin toss"]),
-    (lambda: state.state_figure(results("state")["map, seed 0"]), ["layer 1", "layer 3"])])
+    (carries.exchange_figure, ["copy one layer", "says 0"]),
+    (lambda: state.state_figure(results("state")["map, seed 0"]), ["layer 1", "layer 3", "no carry"])])
 def test_the_shipped_studies_are_drawn_the_same_bytes_twice(draw, words):
     fig, again = draw(), draw()
     texts = " ".join(text.get_text() for text in fig.findobj(Text))

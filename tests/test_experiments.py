@@ -127,7 +127,7 @@ SMALL = {
     "04": dict(digit_len=5, batches=20, rates=[1e-3, 1e-2], rate_batches=[20], sized_batches=[20]),
     "05": dict(digit_lens=[3, 5], main=5, batches=20, longer=[20], lrs=[1e-4, 1e-2, 1e-1], slow_lrs=[1e-4],
                spoiled_batches=20),
-    "06": dict(seeds=[0], batches=20, random_sums=50, search_digits=4, noise_batches=20),
+    "06": dict(seeds=[0], batches=20, search_digits=4, noise_batches=20),
     "08": dict(),
 }
 SAID = {"02": {"C3", "C4"}, "03": {"C5a", "C5b", "C6a", "C6b", "C7"}, "04": {"C8"}, "05": {"C9", "C10a", "C10b"},

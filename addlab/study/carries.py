@@ -8,6 +8,7 @@ import hashlib
 import math
 
 import numpy as np
+from matplotlib.patches import Rectangle
 
 from addlab import engine, files
 from addlab.certify.search import search
@@ -127,11 +128,14 @@ def error_of(model, pair):
     return "lost" if carry else "invented"
 
 
-def shortest_figure(lengths, most=11):
-    """How many networks by the digits of their shortest wrong sum; lengths: {group: [digits, inf if none is found]}."""
-    fig, ax = plots.figure("Short sums fail in every network of three layers", height=3.0)
-    plots.axis(ax, "", "digits of the shortest sum found that is wrong", xlim=(3.4, most + 2.1),
-               ylim=(len(lengths) - 0.5, -0.5))
+def shortest_figure(lengths, chains=None, most=11):
+    """How many networks by the digits of their shortest wrong sum; lengths: {group: [digits, inf if none is found]}.
+
+    chains: {group: how many get all chains right, in words}, written beside the rows.
+    """
+    fig, ax = plots.figure("Every network of three layers fails at a short sum", height=3.1)
+    plots.axis(ax, "", "digits of the shortest wrong sum found", xlim=(3.4, most + 2.4),
+               ylim=(len(lengths) - 0.5, -0.9 if chains else -0.5))
     for y, (name, values) in enumerate(lengths.items()):
         paint = plots.colour("layers", GROUPS[name]["layers"])
         for digits in sorted(set(values)):
@@ -139,10 +143,19 @@ def shortest_figure(lengths, most=11):
             ax.plot(x, y, "o", color=paint, markersize=14, markerfacecolor=paint if found else "white")
             ax.annotate(str(values.count(digits)), (x, y), ha="center", va="center_baseline", fontsize=9,
                         fontweight="bold", color="white" if found else paint)
-    ax.set_xticks([*range(4, most + 1), most + 1.5], [*map(str, range(4, most + 1)), "none"])
-    ax.set_yticks(range(len(lengths)), list(map(label, lengths)))
+        beside(ax, (chains or {}).get(name, ""), y)
+    beside(ax, "all chains\nright" if chains else "", -1.35)
+    ax.set_xticks([*range(4, most, 2), most + 1.5], [*map(str, range(4, most, 2)), "none\nfound"])
+    ax.set_yticks(range(len(lengths)), [label(name).replace("trained on ", "") for name in lengths])
     ax.grid(visible=False, axis="y")
     return fig
+
+
+def beside(ax, text, y):
+    """Write a text right of the axes, at a row."""
+    if text:
+        ax.annotate(text, (1, y), (6, 0), xycoords=("axes fraction", "data"), textcoords="offset points", va="center",
+                    fontsize=9.5, color=plots.INK)
 
 
 # What the state holds
@@ -197,6 +210,35 @@ def exchange(model, layer, count=400):
     state = without[-1].copy()
     state[layer] = other[-1, layer]
     return float((walk(model, num1[:, 3:8], num2[:, 3:8], state)[1][:, 4] == 0).mean())
+
+
+def exchange_figure(layers=3):
+    """What `exchange` does, drawn: twins, each state a stack of layers, of which the first is copied."""
+    fig, ax = plots.figure("A layer that stores the carry takes it along when it is copied", height=3.3)
+    pairs = ["4 + 6", "2 + 7", "5 + 4", "8 + 1", "…", "0 + 9"]
+    rows = {"twin with a carry": (2.1, plots.CARRY, 1.5), "twin without": (0, plots.NO_CARRY, -0.45)}
+    arrow = {"arrowstyle": "-|>", "color": plots.INK, "linewidth": 1.1, "shrinkA": 0, "shrinkB": 0}
+    for name, (low, paint, beside_it) in rows.items():
+        plots.note(ax, name, 0.45, low + (2.1 if low else 1.45), ha="right", colour=paint)
+        for step, pair in enumerate(pairs):
+            first = "4 + 5" if name == "twin without" else pairs[0]
+            plots.note(ax, pair if step else first, -step, low + beside_it, ha="center")
+            changed = name == "twin without" and step > 2
+            for layer in range(layers if pair != "…" else 0):
+                copied = name == "twin without" and (step, layer) == (2, 0)
+                face = "none" if changed else plots.CARRY if copied else paint
+                place = -step - 0.3, low + 0.36 * layer
+                ax.add_patch(Rectangle(place, 0.6, 0.28, facecolor=face, edgecolor=plots.INK))
+            if step + 1 < len(pairs):
+                ax.annotate("", (-step - 0.68, low + 0.5), (-step - 0.34, low + 0.5), arrowprops=arrow)
+    bent = {"color": plots.CARRY, "linewidth": 2.2, "connectionstyle": "arc3,rad=0.35"}
+    ax.annotate("", (-2.3, 0.14), (-2.3, 2.24), arrowprops=arrow | bent)
+    plots.note(ax, "copy one layer", -2.8, 1.5, ha="right", colour=plots.CARRY)
+    plots.note(ax, "says 0", -5.45, 2.6, ha="right", colour=plots.CARRY)
+    plots.note(ax, "0 or 9?", -5.45, 0.5, ha="right")
+    ax.set(xlim=(-6.6, 0.5), ylim=(-0.8, 4.5))
+    ax.axis("off")
+    return fig
 
 
 def layers_of(model):

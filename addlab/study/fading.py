@@ -153,19 +153,22 @@ def of_groups():
 # In a picture
 
 def twins_figure(named):
-    """Distance of twins' states, and chains still right, by columns; named: {name: {seed: `survival`}}."""
+    """Distance of twins' states, and chains right so far, by columns; named: {name: {seed: `survival`}}."""
     fig, (left, right) = plots.figure("Plain networks: after a few dozen nines, carry and no carry are one state",
                                       columns=2, height=3.3)
-    paints = dict.fromkeys(named, plots.colour("layers", 3))
+    paints = dict(zip(named, (plots.colour("layers", 3), plots.INK), strict=False))
     styles = dict(zip(named, ("-", "--"), strict=False))
     along = np.append(2 ** np.arange(int(np.log2(COLUMNS))), COLUMNS)
-    for ax, title in ((left, "distance of the twins' states"), (right, "share of chains still right")):
-        plots.axis(ax, title, "nines: columns that sum to 9", log="x", xlim=(1, COLUMNS), ylim=(-0.03, 1.05))
+    for ax, title in ((left, "distance of the twins' states"), (right, "share of chains right so far")):
+        plots.axis(ax, title, "nines in a row", log="x", xlim=(1, COLUMNS), ylim=(-0.03, 1.05))
         plots.decades(ax, [1, 10, 100, 1000])
     plots.curves(left, {name: [(along, found["distance"]) for found in seeds.values()]
                         for name, seeds in named.items()}, paints, dict.fromkeys(named, ""), styles)
     plots.curves(right, {name: [(along, still_right(found, along)) for found in seeds.values()]
-                         for name, seeds in named.items()}, paints, styles=styles)
+                         for name, seeds in named.items()}, paints, dict.fromkeys(named, ""), styles)
+    for ax, places in ((left, [(40, 0.1), (22, 0.66)]), (right, [(2, 0.3), (22, 0.82)])):
+        for name, place in zip(named, places, strict=False):
+            plots.note(ax, name.replace("trained on", "trained\non"), *place, colour=paints[name])
     return fig
 
 
@@ -176,13 +179,14 @@ def still_right(found, columns):
 
 def batches_figure():
     """Columns that half of the chains survive, by batches, of one to three layers."""
-    fig, ax = plots.figure("More batches make a carry last, and one layer often keeps it longest", height=2.8)
+    fig, ax = plots.figure("Deeper networks lose a carry within a hundred nines; one layer often keeps it", height=3.0)
     plots.axis(ax, "nines until half of the chains are wrong", "batches", log="xy",
-               xlim=(0.9 * LOOKS[0], 1.1 * LOOKS[-1]), ylim=(4, 1.6 * COLUMNS))
+               xlim=(0.9 * LOOKS[0], 1.1 * LOOKS[-1]), ylim=(4, 3 * COLUMNS))
     ax.set_xticks(LOOKS, [f"{x:g}" for x in LOOKS])
     plots.decades(ax, [10, 100, 1000], "y")
     plots.curves(ax, {k: by_batches(k) for k in (1, 2, 3)},
                  {k: plots.colour("layers", k) for k in (1, 2, 3)}, {k: plots.name("layers", k) for k in (1, 2, 3)})
+    plots.claim(ax, f"{COLUMNS}, the longest tested", y=COLUMNS)
     return fig
 
 

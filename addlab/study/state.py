@@ -75,18 +75,25 @@ def map_of(model, digits=10):
     return {"layers": flat} | {name: labels[name][:SHOWN].tolist() for name in ("carry", "digit")}
 
 
-def state_figure(found, shown=200):
+def state_figure(found, shown=90):
     """The first and the last layer's states in two dimensions, each a numeral: its digit; found: `map_of(model)`."""
     last = len(found["layers"])
     title = f"Layer 1 tells carry from no carry, layer {last} tells digit from digit"
-    fig, axes = plots.figure(title, columns=2, height=3.4)
+    fig, axes = plots.figure(title, columns=2, height=3.6)
     for ax, layer in zip(axes, (1, last), strict=True):
-        plots.axis(ax, f"layer {layer}", "what the probe reads of the carry" if layer == 1 else "")
-        states = zip(found["layers"][layer - 1][:shown], found["digit"], found["carry"], strict=False)
-        for (x, y), digit, carry in states:
+        if layer == 1:
+            plots.axis(ax, "layer 1", "what the probe reads of the carry", "direction of most variance")
+        else:
+            plots.axis(ax, f"layer {layer}", "direction of most variance", "direction of second most")
+        points = found["layers"][layer - 1][:shown]
+        for (x, y), digit, carry in zip(points, found["digit"], found["carry"], strict=False):
             ax.plot(x, y, marker=f"${digit}$", color=plots.CARRY if carry else plots.NO_CARRY, markersize=7,
                     markeredgewidth=0)
         ax.set(xticks=[], yticks=[])
+        ax.margins(0.06, 0.18 if layer == 1 else 0.08)
+    for carry, words, paint in ((0, "no carry", plots.NO_CARRY), (1, "carry", plots.CARRY)):
+        cloud = [x for (x, _), out in zip(found["layers"][0], found["carry"], strict=True) if out == carry]
+        plots.note(axes[0], words, np.mean(cloud), axes[0].get_ylim()[1], ha="center", va="top", colour=paint)
     return fig
 
 
