@@ -50,7 +50,8 @@ function fill(body, data) {
       element("figure", {}, element("figcaption", {}, "How clearly the state shows the carry, nine after nine"), paths.root),
       element("figure", {}, element("figcaption", {}, "Each further nine moves the state downhill"), valley.root)),
     verdict,
-    element("p", {class: "note"}, "The networks have one layer. The two sums differ in the ones column alone. The "
+    element("p", {class: "note"}, "The networks have one layer and were trained for 1000 batches, those with noise for "
+      + "4000. The two sums differ in the ones column alone. The "
       + "curves show a weighted sum of the state’s numbers, fitted to be 1 for a carry and −1 for none. Below them: each "
       + "digit that the network says, red where it is wrong."));
   const say = announce(body);

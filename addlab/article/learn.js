@@ -87,7 +87,7 @@ export default function mount(root, data = {}) {
       line(recorded, colour.line, (end, at) => {  // named in the corner that it leaves free
         context.fillStyle = colour.faint;
         context.textAlign = "right";
-        context.fillText("a recorded run", end, at > (high + bottom) / 2 ? high + 18 : bottom - 8);
+        context.fillText("a recorded run (64 units)", end, at > (high + bottom) / 2 ? high + 18 : bottom - 8);
       });
     }
   }

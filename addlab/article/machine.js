@@ -29,7 +29,7 @@ const KNOBS = [
 /** @param {HTMLElement} root @param {Data} data */
 export default function mount(root, data) {
   const body = frame(root, {name: "machine", question: "Watch a network that cannot go wrong",
-    hint: `Step through a sum. Then change this network’s ${data.parameters} weights until its proof breaks.`});
+    hint: "Step through a sum. Then change its weights with four sliders, until the proof breaks."});
   const trained = model(floats(data.weights), data.hidden, data.embedding), terms = describe(trained, data.latch);
   const exact = {flip: terms.flip, memory: terms.memory, slope: 1, shift: terms.shift};
   let knobs = exact, net = trained, proof = verdict(net, data.boxes), held = proof.boxes;
@@ -71,7 +71,7 @@ export default function mount(root, data) {
       tops),
     element("div", {class: "row turn"}, element("h4", {}, "Change the weights"), undo),
     element("div", {class: "knobs"}, ...sliders.map(one => one.root)), outcome,
-    figure("Every column you watch is one of these 300 cases, and there are no others. The first digit goes up, the "
+    figure("Every column you watch is one of these 300 cases, and there are no others. The first digit goes down, the "
       + "second to the right. The darker, the clearer the answer; red: the proof breaks here.", grid),
     element("p", {class: "note"}, "Your browser repeats the checker’s 300 cases, with slightly widened intervals. The "
       + "proof itself does not rely on your browser."));

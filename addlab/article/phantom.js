@@ -81,7 +81,7 @@ function fill(body, {half}) {
     });
     count.replaceChildren(
       element("strong", {class: bad ? "bad" : "good"}, bad ? `${bad} of 100 are wrong` : "All 100 are right"),
-      bad && !led && larger === bad ? ", each by one too many: a carry that nobody sent." : ".");
+      bad && !led && larger === bad ? ", each is one too large: a carry that nobody sent." : ".");
     const [a, b] = [UPPER[0] + Math.floor(chosen / 10), UPPER[1] + chosen % 10];
     sum.replaceChildren(written(add(young, a, b, led).slice(0, -1), led));
     say(`${led ? "0 + 0 read first" : "Nothing read first"}: ${count.textContent}`);

@@ -116,7 +116,7 @@ export const casesHeight = width => 10 * tables(width).cell + 42;
 export function cases(verdict, now, width) {
   const {gap, cell} = tables(width), most = Math.max(1, ...verdict.cases.map(one => one.lead));
   const names = width < 500 ? ["start", "no carry", "carry"] : ["from the start", "after no carry", "after a carry"];
-  const place = ({origin, a, b}) => ({x: origin * (10 * cell + gap) + b * cell, y: 22 + (9 - a) * cell});
+  const place = ({origin, a, b}) => ({x: origin * (10 * cell + gap) + b * cell, y: 22 + a * cell});
   const marks = verdict.cases.map(one => {
     const sure = 0.12 + 0.5 * Math.sqrt(Math.max(0, one.lead) / most);
     const look = one.holds ? {class: "case", fill: "var(--ink)", "fill-opacity": sure.toFixed(2)}
