@@ -16,7 +16,8 @@ export default function mount(root, data) {
   body.append(
     element("p", {class: "key"}, ...key()),
     element("div", {class: "list"}, ...lines),
-    element("p", {class: "note"}, "A dot is one seed, for some statements with several runs; for the one on overfitting it is one network."));
+    element("p", {class: "note"}, "A dot is one seed, for some statements with several runs; for the one on overfitting "
+      + "it is one network."));
   // One at a time, so that the list keeps its shape.
   const close = (/** @type {Event} */ event) => {
     const opened = /** @type {HTMLDetailsElement} */ (event.target);
