@@ -16,8 +16,8 @@ WHAT IS ASSUMED. The network's equations are PyTorch's RNN, LSTM or GRU. It runs
      computed, may be taken for zero;
   2. every tanh and sigmoid is within FUNCTION_ERROR of its true value;
   3. what goes into a gate is a sum of products and biases, in any order, some of it perhaps summed beforehand.
-So neither TF32 nor half precision. Python, python-flint and the Arb library in it are taken at their word; an `arb` is
-an interval of real numbers whose operators round outwards.
+So neither TF32 nor half precision, nor cuDNN's cells on a GPU, whose tanh is off by up to 8e-6. Python, python-flint
+and the Arb library in it are taken at their word; an `arb` is an interval whose operators round outwards.
 
     python checker.py NAME.json        reads NAME.safetensors, too; exit status 0: proved, 1: rejected, 2: misused
 
