@@ -380,7 +380,7 @@ def layer_headings(said, groups, long):
         "## With the ones digit repaired, two layers keep up in whole sums (four seeds)": len(kept[2]) == 4
             and compared(kept, (2, 3))[0] >= compared(kept, (3, 2))[0]
             and median(kept[2].values()) <= min(median(kept[k].values()) for k in (3, 4)),
-        "Why do two layers fall about 180 batches behind three in whole sums, instead of 30?":
+        "Why do two layers fall about 180 batches behind three in whole sums, instead of 30 as at 100 digits?":
             [round(taken[2][n] - taken[3][n], -1) for n in (3, 2)] == [180, 30],
         "Three layers now need about 200 batches instead of about 680": round(mended[3], -1) == 200
             and round(median(usual[3].values()), -1) == 680,
@@ -399,13 +399,14 @@ def layer_headings(said, groups, long):
         "## From two layers on, at equal size the seed counts more than depth": fair < luck and fair < wide / 2,
         "One layer is left out: it is still the slowest": all(
             large[1][seed] > max(large[k][seed] for k in (2, 3, 4)) for seed in large[1]),
-        "three layers are first in all five seeds": leading({k: large[k] for k in (2, 3, 4)}, 3) == (5, 0, 0),
+        "Yet of the others, three layers are first in all five seeds":
+            leading({k: large[k] for k in (2, 3, 4)}, 3) == (5, 0, 0),
         "A second and a third layer save batches; a fourth saves few or none": saved_by_each_layer(groups),
         "By loss at 100 digits most of that is size": len(large[1]) == 5 and all(
             2 * math.log(ratio(large, *pair)) > math.log(ratio(narrow, *pair)) for pair in ((2, 1), (3, 2), (4, 2))),
         "one layer with as many parameters makes up three quarters of its lag on four (five seeds)":
             0.72 < 1 - rest / lag < 0.78,
-        "None is overfitting": all(gap <= 2 * error for gap, error in gaps),
+        "None of it is overfitting": all(gap <= 2 * error for gap, error in gaps),
     }
 
 
