@@ -97,11 +97,11 @@ def draw_learning(axes, kind, groups, batches, about="", start=30, styles=None):
         plots.curves(ax, drawn, colours, names, styles)
 
 
-def arrivals(kind, panels, title, name, caption="", sharey=False):
+def arrivals(kind, panels, title, name, caption="", sharey=False, until=0):
     """Dots, one a seed: the batch by which each setting gets there; saved as figures/NAME.svg.
 
     panels: {title: {value: {seed: batches}}}; they share one axis, so that dots may be compared across them.
-    With `sharey` they have the same settings, which are named once.
+    With `sharey` they have the same settings, which are named once. The axis goes to batch `until` at least.
     """
     rows = max(map(len, panels.values()), default=1)
     fig, axes = plots.figure(title, columns=max(1, len(panels)), height=1.2 + 0.34 * rows, squeeze=False,
@@ -112,7 +112,7 @@ def arrivals(kind, panels, title, name, caption="", sharey=False):
     wide = max(reached) > 5 * min(reached)
     for ax, (panel, times) in zip(axes[0], panels.items(), strict=True):
         names = names_of(kind, times)
-        plots.axis(ax, panel, "batch", log="x" * wide, xlim=(0.8 * min(reached) * wide, 1.08 * max(reached)))
+        plots.axis(ax, panel, "batch", log="x" * wide, xlim=(0.8 * min(reached) * wide, 1.08 * max(*reached, until)))
         plots.dots(ax, {names[value]: list(values.values()) for value, values in times.items()},
                    {names[value]: plots.colour(kind, value) for value in times}, crisp=True)
     return plots.save(fig, name, caption)
