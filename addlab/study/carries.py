@@ -212,31 +212,37 @@ def exchange(model, layer, count=400):
     return float((walk(model, num1[:, 3:8], num2[:, 3:8], state)[1][:, 4] == 0).mean())
 
 
+EMPTY = "#dcdcdc"  # a state that nobody knows yet
+
+
 def exchange_figure(layers=3):
     """What `exchange` does, drawn: twins, each state a stack of layers, of which the first is copied."""
-    fig, ax = plots.figure("A layer that stores the carry takes it along when it is copied", height=3.3)
+    fig, ax = plots.figure("Copy one layer from twin to twin: which twin's digit comes out?", height=3.4)
     pairs = ["4 + 6", "2 + 7", "5 + 4", "8 + 1", "…", "0 + 9"]
     rows = {"twin with a carry": (2.1, plots.CARRY, 1.5), "twin without": (0, plots.NO_CARRY, -0.45)}
     arrow = {"arrowstyle": "-|>", "color": plots.INK, "linewidth": 1.1, "shrinkA": 0, "shrinkB": 0}
     for name, (low, paint, beside_it) in rows.items():
-        plots.note(ax, name, 0.45, low + (2.1 if low else 1.45), ha="right", colour=paint)
+        plots.note(ax, name, 0.45, low + (2.1 if low else -0.95), ha="right", colour=paint)
         for step, pair in enumerate(pairs):
             first = "4 + 5" if name == "twin without" else pairs[0]
             plots.note(ax, pair if step else first, -step, low + beside_it, ha="center")
             changed = name == "twin without" and step > 2
             for layer in range(layers if pair != "…" else 0):
                 copied = name == "twin without" and (step, layer) == (2, 0)
-                face = "none" if changed else plots.CARRY if copied else paint
+                face = EMPTY if changed else plots.CARRY if copied else paint
                 place = -step - 0.3, low + 0.36 * layer
                 ax.add_patch(Rectangle(place, 0.6, 0.28, facecolor=face, edgecolor=plots.INK))
             if step + 1 < len(pairs):
                 ax.annotate("", (-step - 0.68, low + 0.5), (-step - 0.34, low + 0.5), arrowprops=arrow)
+    for layer in range(layers):
+        plots.note(ax, str(layer + 1), 0.38, rows["twin with a carry"][0] + 0.36 * layer + 0.14)
     bent = {"color": plots.CARRY, "linewidth": 2.2, "connectionstyle": "arc3,rad=0.35"}
     ax.annotate("", (-2.3, 0.14), (-2.3, 2.24), arrowprops=arrow | bent)
-    plots.note(ax, "copy one layer", -2.8, 1.5, ha="right", colour=plots.CARRY)
+    plots.note(ax, "copy one layer", -2.2, 1.5, colour=plots.CARRY)
+    plots.note(ax, "from here on: unknown", -2.75, 1.5, ha="right")
     plots.note(ax, "says 0", -5.45, 2.6, ha="right", colour=plots.CARRY)
     plots.note(ax, "0 or 9?", -5.45, 0.5, ha="right")
-    ax.set(xlim=(-6.6, 0.5), ylim=(-0.8, 4.5))
+    ax.set(xlim=(-6.6, 0.5), ylim=(-1.2, 4.5))
     ax.axis("off")
     return fig
 

@@ -82,9 +82,9 @@ def state_figure(found, shown=90):
     fig, axes = plots.figure(title, columns=2, height=3.6)
     for ax, layer in zip(axes, (1, last), strict=True):
         if layer == 1:
-            plots.axis(ax, "layer 1", "what the probe reads of the carry", "direction of most variance")
+            plots.axis(ax, "layer 1", "what the probe reads of the carry", "main direction")
         else:
-            plots.axis(ax, f"layer {layer}", "direction of most variance", "direction of second most")
+            plots.axis(ax, f"layer {layer}", "main direction", "second main direction")
         points = found["layers"][layer - 1][:shown]
         for (x, y), digit, carry in zip(points, found["digit"], found["carry"], strict=False):
             ax.plot(x, y, marker=f"${digit}$", color=plots.CARRY if carry else plots.NO_CARRY, markersize=7,
