@@ -48,7 +48,7 @@ def boxes_figure(certificate, name):
     plane = np.argsort(-apart.round(6), kind="stable")[:2]
     inside = (low >= boxes[into, :, 0]).all() and (high <= boxes[into, :, 1]).all()
     fig, axes = plots.figure("Every case leads into the box of its carry" if inside else "Some case misses its box",
-                             columns=2, height=3.4, gridspec_kw={"width_ratios": (1, 1.7)})
+                             columns=2, height=3.2, gridspec_kw={"width_ratios": (1, 1.7)})
     automaton(axes[0], into)
     for carry, paint in enumerate(PAINTS):
         frame(axes[1], *boxes[carry, plane].T, facecolor=(paint, 0.28), edgecolor=paint, linewidth=2.2)
@@ -106,7 +106,7 @@ def growth_figure(name):
     """The boxes of ten networks as they grow, with noise in training and without."""
     grown = {"without noise": noise.widths(0.0), "with noise": noise.widths(1.0)}
     title = "With noise in training the boxes stop growing; without it they overlap"
-    fig, ax = plots.figure(title, height=2.9)
+    fig, ax = plots.figure(title, height=2.5)
     plots.axis(ax, "", "round", "overlap of the two boxes\n(1: they touch)", log="y", xlim=(1, 12), ylim=(0.1, 30))
     ax.set_xticks((1, 3, 6, 9, 12))
     ax.set_yticks([0.1, 0.3, 1, 3, 10, 30], ["0.1", "0.3", "1", "3", "10", "30"])
@@ -167,7 +167,7 @@ def small_figure(certificate, name):
     """Both units after each column, the latch and the nearly linear unit; and the digit whose score is highest."""
     small = SmallAdder(certificate)
     a, b = np.divmod(np.arange(100), 10)
-    fig, axes = plots.figure("52 parameters: a latch and a ruler", columns=3, height=3.1)
+    fig, axes = plots.figure("52 parameters: a latch and a ruler", columns=3, height=2.8)
     for carry, (mark, size) in enumerate((("o", 4), ("^", 7))):
         units = small.units(a, b, carry)
         for ax, values in zip(axes, (units[small.latch], units[1 - small.latch]), strict=False):

@@ -158,6 +158,8 @@ def forest_figure(compared, title):
     ax.set_yticks(list(labels), list(labels.values()), fontsize=9.5)
     ax.set_ylim(y - 0.4, -0.5)
     ax.grid(visible=False, axis="y")
+    ax.spines["left"].set_visible(False)  # headings run across it
+    ax.tick_params(axis="y", length=0)
     for measure, (paint, mark, _) in TOLD.items():
         ax.plot([], [], mark, color=paint, label=str(measure))
     ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2, frameon=False, fontsize=9.5, handletextpad=0.2,
