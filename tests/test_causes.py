@@ -227,7 +227,7 @@ def test_a_latch_of_the_carry_is_seen_as_such():
     (first_digit.leads_figure, ["sums to 9"]),
     (fading.batches_figure, ["1 layer", "3 layers", "longest"]),
     (lambda: fading.twins_figure({"plain": fading.of_groups()["plain"]}), ["plain", "share of chains right so far"]),
-    (noise.noise_figure, ["noise 1.5", "rounded", "128 units, noise 2", "LSTM", "not searched"]),
+    (noise.noise_figure, ["noise 1.5", "rounded", "128 units, noise 2", "LSTM", "neither"]),
     (lambda: order.order_figure(order.found()), ["from the left", "coin toss"]),
     (carries.exchange_figure, ["copy one layer", "says 0"]),
     (lambda: state.state_figure(results("state")["map, seed 0"]), ["layer 1", "layer 3", "no carry"])])

@@ -159,9 +159,11 @@ def test_the_seeds_of_a_second_look_are_judged_alone_too():
 def test_each_claim_stands_with_its_words_its_verdict_and_its_chapter():
     places = {"C2": "01_b.html#C2", "C3": "02_d.html#C3", "C4": "02_d.html#C4"}
     counted = {claim: entry | {"seeds": [True, None, True, False]} for claim, entry in ENTRIES.items()}
-    rows = verdicts.claims_table(counted, places).data.splitlines()[2:]
+    _, line, *rows = verdicts.claims_table(dict(reversed(counted.items())), places).data.splitlines()
+    assert line == "| --- | --- | --- | ---: | ---: | ---: | --- |"
+    rows = [rows[1], rows[0], rows[2]]    # by verdict: both that hold, in their order, then that which fails
     assert rows[1] == ("| C3 | The longer the numbers, the fewer batches the loss needs to fall | **holds** | "
-                       "2 / 1 / 1 | [2](02_d.ipynb#C3) |")
+                       "2 | 1 | 1 | [2](02_d.ipynb#C3) |")
     assert [row.split(" | ")[0] for row in rows] == ["| C2", "| C3", "| C4"] and "**fails**" in rows[2]
 
 
@@ -178,7 +180,7 @@ def test_a_pair_has_its_ratio_with_an_interval_and_its_verdict_by_each_measure()
                      (list(ax.get_xlim()), ":")]
     assert [label.get_text() for label in ax.get_yticklabels()] == 2 * ["2 / 1"]
     assert [text.get_text() for text in ax.texts if ":" in text.get_text()] == [
-        "6 of 6: holds", "0 of 6: fails", "6 of 6: holds", "0 of 8, 1 ?: not settled"]
+        "6 of 6: ++", "0 of 6: −−", "6 of 6: ++", "0 of 8: ?"]
     assert verdicts.in_words(compared, names).startswith(
         "layers: two before one by loss below 0.1 in 6 of 6 seeds, holds, ratio 0.50 (0.40 to 0.60); layers: ")
 

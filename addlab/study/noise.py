@@ -42,9 +42,6 @@ ROWS = {  # of the picture, group by group: {name: what is changed of the usual 
     "two changes": {
         "128 units, noise 2": dict(hidden=128, noise=2.0), "2 layers, noise 2": dict(layers=2, noise=2.0),
         "3 layers, noise 2": dict(layers=3, noise=2.0), "constant rate, noise 0": dict(falling=False, noise=0.0)}}
-SAID = [  # beside what a kind of mark is named in the picture: (name, 0 as it is or 1 rounded, words, kind)
-    ("8000 batches", 0, "proved", "proved"), ("2 layers", 0, "wrong", "wrong"),
-    ("3 layers", 0, "not searched", "open"), ("3 layers", 1, "not finished", "open")]
 SHIPPED = 2  # proved networks of noise 1 whose certificates are kept
 
 
@@ -182,24 +179,26 @@ def noise_figure():
     title = "The proofs of networks that were trained with noise"
     if full == [1.0] and both(1.0)[1] == 10:
         title = "Noise 1 is the only level at which all ten are proved both ways"
-    heights, y = {}, 0.0
-    fig, ax = plots.figure(title, height=0.9 + 0.21 * (sum(map(len, ROWS.values())) + 1.3 * len(ROWS)))
-    for group, rows in ROWS.items():
-        ax.annotate(group, (0, y - 0.1), (-8, 0), xycoords=("axes fraction", "data"), textcoords="offset points",
-                    ha="right", va="center", fontsize=9.5, fontweight="bold", color=plots.INK)
-        heights |= {name: y + k for k, name in enumerate(rows, 1)}
-        y = max(heights.values()) + 1.3
-    ax.axhspan(heights["noise 1"] - 0.5, heights["noise 1"] + 0.5, color=plots.CLAIM, zorder=0, linewidth=0)
-    changes = {name: change for rows in ROWS.values() for name, change in rows.items()}
-    found = {height: marks(**{"noise": 1.0} | changes[name]) for name, height in heights.items()}
-    wide = proof_marks(ax, found)
-    for name, way, words, kind in SAID:
-        if found[heights[name]] and all(ways[way] == kind for ways in found[heights[name]]):
-            plots.note(ax, words, way * (wide + 1.5) + len(found[heights[name]]) - 0.4, heights[name],
-                       colour=LOOKS[kind]["color"])
-    plots.axis(ax, "", ylim=(max(heights.values()) + 0.7, -0.7))
-    ax.set_yticks(list(heights.values()), list(heights))
-    ax.tick_params(axis="y", length=0)
+    fig, axes = plots.figure(title, columns=2, height=0.9 + 0.21 * 13, gridspec_kw={"width_ratios": (2 * 10, 2 * 6)})
+    for ax, groups in zip(axes, (("level of noise", "two changes"), ("noise 1, but …",)), strict=True):
+        heights, y = {}, 0.0
+        for group in groups:
+            ax.annotate(group, (0, y - 0.1), (-8, 0), xycoords=("axes fraction", "data"), textcoords="offset points",
+                        ha="right", va="center", fontsize=9.5, fontweight="bold", color=plots.INK)
+            heights |= {name: y + k for k, name in enumerate(ROWS[group], 1)}
+            y = max(heights.values()) + 1.3
+        if "noise 1" in heights:
+            ax.axhspan(heights["noise 1"] - 0.5, heights["noise 1"] + 0.5, color=plots.CLAIM, zorder=0, linewidth=0)
+        changes = {name: change for group in groups for name, change in ROWS[group].items()}
+        proof_marks(ax, {height: marks(**{"noise": 1.0} | changes[name]) for name, height in heights.items()})
+        plots.axis(ax, "", ylim=(11.6, -0.7))
+        ax.set_yticks(list(heights.values()), list(heights))
+        ax.tick_params(axis="y", length=0)
+        ax.spines["bottom"].set_visible(False)
+    for kind, words in KEY.items():
+        axes[0].plot([], [], markersize=5.5, linestyle="none", label=words, **LOOKS[kind])
+    axes[0].legend(loc="lower left", bbox_to_anchor=(-0.35, 1), ncols=3, frameon=False, fontsize=9.5,
+                   handletextpad=0.1, columnspacing=1.2, borderaxespad=0.2)
     return fig
 
 
@@ -212,23 +211,20 @@ def marks(falling=True, **changes):
 
 LOOKS = {"proved": dict(marker="o", color=plots.RIGHT), "wrong": dict(marker="x", color=plots.WRONG),
          "open": dict(marker="o", color=plots.FAINT, markerfacecolor="none")}
+KEY = {"proved": "proved", "wrong": "a wrong sum is known", "open": "neither"}
 
 
 def proof_marks(ax, rows):
-    """A row of marks for each {height: `marks`}: left of the networks as they are, right of them rounded.
-
-    Returns how many networks the longest row has.
-    """
+    """A row of marks for each {height: `marks`}: left of the networks as they are, right of them rounded."""
     wide = max(map(len, rows.values()), default=1)
-    for way, words in enumerate(("as it is, by boxes", "rounded")):
-        shift = way * (wide + 1.5)
+    for way, words in enumerate(("by boxes", "rounded")):
+        shift = way * (wide + 1)
         plots.note(ax, words, shift - 0.4, -0.1)
         for y, row in rows.items():
             for x, ways in enumerate(row):
                 ax.plot(shift + x, y, markersize=5.5, linestyle="none", **LOOKS[ways[way]])
-    ax.set(xlim=(-0.8, 2 * wide + 1.3), xticks=[])
+    ax.set(xlim=(-0.8, 2 * wide + 0.8), xticks=[])
     ax.grid(visible=False)
-    return wide
 
 
 def twins():

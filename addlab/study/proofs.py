@@ -13,7 +13,7 @@ from matplotlib.patches import Rectangle
 from addlab import files
 from addlab.certify import ADDITION, Certificate, checker
 from addlab.certify.boxes import Cases, Weights, advance, first_boxes, transitions
-from addlab.study import claims, noise, plots, studies
+from addlab.study import claims, noise, plots
 
 PAINTS, CARRIES = (plots.NO_CARRY, plots.CARRY), ("no carry", "carry")
 
@@ -48,30 +48,27 @@ def boxes_figure(certificate, name):
     plane = np.argsort(-apart.round(6), kind="stable")[:2]
     inside = (low >= boxes[into, :, 0]).all() and (high <= boxes[into, :, 1]).all()
     fig, axes = plots.figure("Every case leads into the box of its carry" if inside else "Some case misses its box",
-                             columns=3, height=3.3)
+                             columns=2, height=3.2, gridspec_kw={"width_ratios": (1, 1.7)})
     automaton(axes[0], into)
-    for carry, ax in enumerate(axes[1:]):
-        frame(ax, *boxes[carry, plane].T, facecolor=(PAINTS[carry], 0.28), edgecolor=PAINTS[carry], linewidth=2.2)
-        outlines = []
-        for origin in (0, 1):
+    for carry, paint in enumerate(PAINTS):
+        frame(axes[1], *boxes[carry, plane].T, facecolor=(paint, 0.28), edgecolor=paint, linewidth=2.2)
+        side = int(boxes[carry, plane[0]].mean() < boxes[1 - carry, plane[0]].mean())  # named where the other box is
+        axes[1].annotate(f"box of\n“{CARRIES[carry]}”", (boxes[carry, plane[0], side], boxes[carry, plane[1]].mean()),
+                         ((-7, 7)[side], 0), textcoords="offset points", ha=("right", "left")[side], va="center",
+                         fontsize=9.5, fontweight="bold", color=paint)
+        for origin, style in enumerate(("-", (0, (4, 2)))):
             cases = (origins == 1 + origin) & (into == carry)
-            outlines.append((low[cases][:, plane].min(0), high[cases][:, plane].max(0)))
-            frame(ax, *outlines[-1], fill=False, linewidth=1.4, edgecolor=plots.INK,
-                  linestyle=("-", (0, (4, 2)))[origin])
-        higher = int(outlines[1][1][1] > outlines[0][1][1])  # it is named at its upper edge, the other at its lower
-        for origin, corners in enumerate(outlines):
-            at_top = int(origin == higher)
-            ax.annotate(f"from {CARRIES[origin]}", (np.mean([x for x, _ in corners]), corners[at_top][1]),
-                        (0, (3, -3)[at_top]), textcoords="offset points", ha="center", va=("bottom", "top")[at_top],
-                        fontsize=9.5, color=plots.INK, path_effects=plots.HALO)
-        ax.plot(*low[(origins == 0) & (into == carry)][:, plane].T, ".", color="#555555", markersize=4,
-                markeredgewidth=0)
-        ax.margins(0.08)
-        plots.axis(ax, f"Box of “{CARRIES[carry]}”", "one entry of u", "another")
-    return plots.save(fig, name, "Left: how many cases each arrow stands for. Right: the filled "
-                      f"rectangles are the boxes, in two of the {boxes.shape[1]} entries of u. Dots arrive from the "
-                      "start; outlines hold all that arrives from each box. The network was trained on random sums, "
-                      "with noise on its state.")
+            frame(axes[1], low[cases][:, plane].min(0), high[cases][:, plane].max(0), fill=False, linewidth=1.4,
+                  edgecolor=plots.INK, linestyle=style, label=f"from “{CARRIES[origin]}”" if carry else None)
+        axes[1].plot(*low[(origins == 0) & (into == carry)][:, plane].T, ".", color="#444444", markersize=4,
+                     markeredgewidth=0, label="from the start" if carry else None)
+    axes[1].margins(0.09)
+    axes[1].legend(loc="lower left", title="what arrives", alignment="left", frameon=False, fontsize=9.5,
+                   title_fontsize=9.5)
+    plots.axis(axes[1], f"The boxes in two of the {boxes.shape[1]} entries of u",
+               *(f"entry {entry + 1} of u" for entry in plane))
+    return plots.save(fig, name, "Left: how many cases each arrow stands for. Right: all that arrives in a box lies "
+                      "inside it. The network was trained on random sums, with noise (7.3).")
 
 
 def frame(ax, low, high, **look):
@@ -109,14 +106,16 @@ def growth_figure(name):
     """The boxes of ten networks as they grow, with noise in training and without."""
     grown = {"without noise": noise.widths(0.0), "with noise": noise.widths(1.0)}
     title = "With noise in training the boxes stop growing; without it they overlap"
-    fig, ax = plots.figure(title, height=2.9)
+    fig, ax = plots.figure(title, height=2.5)
     plots.axis(ax, "", "round", "overlap of the two boxes\n(1: they touch)", log="y", xlim=(1, 12), ylim=(0.1, 30))
+    ax.set_xticks((1, 3, 6, 9, 12))
     ax.set_yticks([0.1, 0.3, 1, 3, 10, 30], ["0.1", "0.3", "1", "3", "10", "30"])
     plots.curves(ax, {words: [(range(1, 13), widths) for widths in some] for words, some in grown.items()},
                  dict(zip(grown, (plots.WRONG, plots.RIGHT), strict=True)))
-    plots.claim(ax, "they overlap", y=1)
-    return plots.save(fig, name, "The sum of the half-widths, divided by the distance of the middles, in the entry of "
-                      "u that tells the boxes apart best. Thin: ten networks each; thick: their medians.")
+    plots.claim(ax, "overlap", y=1)
+    return plots.save(fig, name, "Below 1 some entry of u still tells the two boxes apart (half-widths added, divided "
+                      "by the distance of the middles; the best of 64 entries). Thin: ten networks each; thick: their "
+                      "medians.")
 
 
 # The 52 parameters
@@ -168,7 +167,7 @@ def small_figure(certificate, name):
     """Both units after each column, the latch and the nearly linear unit; and the digit whose score is highest."""
     small = SmallAdder(certificate)
     a, b = np.divmod(np.arange(100), 10)
-    fig, axes = plots.figure("52 parameters: a latch and a ruler", columns=3, height=3.1)
+    fig, axes = plots.figure("52 parameters: a latch and a ruler", columns=3, height=2.8)
     for carry, (mark, size) in enumerate((("o", 4), ("^", 7))):
         units = small.units(a, b, carry)
         for ax, values in zip(axes, (units[small.latch], units[1 - small.latch]), strict=False):
@@ -188,46 +187,37 @@ def small_figure(certificate, name):
     plots.note(axes[0], "no carry\nbefore", 9.2, -0.6, colour=plots.NO_CARRY)
     plots.note(axes[1], "no carry before", 5, 0.65, colour=plots.NO_CARRY)
     plots.note(axes[1], "carry before", 9, -0.5, ha="right", colour=plots.CARRY)
-    return plots.save(fig, name, "All pairs of digits, from the middle of the box of “no carry” or “carry”. Left: only "
-                      "sums near the flip. Right: by how much the score of the digit at each peak beats the nine "
-                      "others; between whole sums, as the two units would go on.")
+    return plots.save(fig, name, "All pairs of digits, from the middle of each box. Left: only sums near the flip. "
+                      "Right (no carry before, sums up to 9): by how much the score of the digit at each peak beats "
+                      "the nine others; between whole sums: what the two units would give there.")
 
 
 # What is proved
 
 def ladder():
-    """A table: how many networks of a kind were trained on their boxes, and how many of them boxes prove."""
+    """A table: how many adders of a kind were trained on their boxes, and how many of them boxes prove."""
     rows = []
     for cell in ("RNN", "GRU", "LSTM"):
         kind = [row for row in study("adders") if row["cell"] == cell]
         depth = max(row["layers"] for row in kind)
-        rows.append(["add", f"{cell}, 1 to {depth} layers of 64 units", *proved(kind)])
+        rows.append([f"{cell}, 1 to {depth} layers", proved(kind)])
     of_sums = [row for row in study("data_then_boxes") if row["of_data"] is None]
-    rows.append(["add", "RNN, 3 layers of 64 units, continued from random sums without a proof",
-                 *proved(of_sums)])
+    rows.append(["RNN, 3 layers, continued from random sums without a proof", proved(of_sums)])
+    return claims.table(["adders of 64 units, trained on their boxes", "proved"], rows)
+
+
+def other_tasks():
+    """A table: how many networks of one layer boxes prove, by what they compute and their number of units."""
     machines = study("machines")
-    for machine in dict.fromkeys(row["machine"] for row in machines):
-        kind = [row for row in machines if row["machine"] == machine]
-        sizes = claims.listing([str(size) for size in sorted({row["hidden"] for row in kind})])
-        rows.append([machine.replace(" ", "\N{NO-BREAK SPACE}"), f"RNN, 1 layer of {sizes} units", *proved(kind)])
-    return claims.table(["task", "trained on its boxes", "tried", "proved"], rows)
-
-
-def of_examples():
-    """A table: for each task other than adding two numbers, how many networks trained on examples have each proof."""
-    tasks = {}
-    for name, outcome in studies.results("examples").items():
-        task, level, _ = name.split(", ")
-        if level == "noise 1":
-            tasks.setdefault(task, []).append(outcome)
-    rows = [[task, len(outcomes), sum(map(noise.boxed, outcomes)), sum(map(noise.closed, outcomes))]
-            for task, outcomes in tasks.items()]
-    return claims.table(["task", "networks", "proved as it is", "proved rounded"], rows)
+    sizes = sorted({row["hidden"] for row in machines})
+    rows = [[machine, *(proved([row for row in machines if (row["machine"], row["hidden"]) == (machine, size)])
+                        for size in sizes)] for machine in dict.fromkeys(row["machine"] for row in machines)]
+    return claims.table(["other tasks, one layer of", *(f"{size} units" for size in sizes)], rows)
 
 
 def proved(rows):
-    """How many networks were tried, and of how many a least lead was proved."""
-    return [len(rows), sum(row["margin"] is not None for row in rows)]
+    """Of how many networks that were tried a least lead was proved, in words."""
+    return f"{sum(row['margin'] is not None for row in rows)} of {len(rows)}"
 
 
 @torch.no_grad()

@@ -25,16 +25,19 @@ TOLD = {measures.LOSS: (plots.INK, "o", -0.17),  # colour, mark, place in a row
 
 
 def claims_table(entries, places):
-    """Each statement in the original's words, with its verdict, its seeds and its chapter, as a Markdown table.
+    """Each statement in the original's words, with its verdict, its seeds and its chapter, sorted by verdict.
 
     entries: `claims.entries_so_far()`; places: {claim: page#place}, where each is judged.
     """
     rows = []
-    for claim, entry in entries.items():
+    for claim, entry in sorted(entries.items(), key=lambda pair: list(SIGNS).index(pair[1]["verdict"])):
         page = places[claim].replace(".html", ".ipynb")
-        counted = " / ".join(str(count) for count in claims.counts(dict(enumerate(entry["seeds"]))))
-        rows.append([claim, claims.CLAIMS[claim], f"**{entry['verdict']}**", counted, f"[{int(page[:2])}]({page})"])
-    return claims.table(["", "the original says", "verdict", "yes / no / undecided", "chapter"], rows)
+        rows.append([claim, claims.CLAIMS[claim], f"**{entry['verdict']}**",
+                     *claims.counts(dict(enumerate(entry["seeds"]))), f"[{int(page[:2])}]({page})"])
+    head = ["", "the original says", "verdict", "yes", "no", "undecided", "chapter"]
+    table = claims.table(head, rows)
+    table.data = table.data.replace(" --- |" * 7, " --- |" * 3 + " ---: |" * 3 + " --- |", 1)    # counts to the right
+    return table
 
 
 def looks_table(entries, first):
@@ -79,7 +82,7 @@ def verdict_figure(entries, title):
             rows.append((f"{fate}:", None))
             rows += [(f"{claim}: {IN_SHORT.get(claim, '')}", entries[claim]) for claim in listed]
     widths = [sum(map(len, heads.values())) + 0.4 * len(heads) for heads in RULERS]
-    fig, axes = plots.figure(title, columns=len(RULERS), height=1.3 + 0.27 * len(rows),
+    fig, axes = plots.figure(title, columns=len(RULERS), height=1.3 + 0.25 * len(rows),
                              gridspec_kw={"width_ratios": widths})
     for ax, heads, width in zip(axes, RULERS, widths, strict=True):
         cells(ax, heads, rows, width)
@@ -127,8 +130,8 @@ def cell(ax, x, y, word, framed):
 def forest_figure(compared, title):
     """The ratio of batches of two settings with its interval, by loss and by whole sums, a row for each pair.
 
-    compared: {heading: `claims.pairs(…, TOLD)`}. Beside a row stands in how many seeds the first is sooner, in how many
-    that is undecided, and the verdict.
+    compared: {heading: `claims.pairs(…, TOLD)`}. Beside a row stands in how many seeds the first is sooner, and the
+    sign of the verdict.
     """
     rows = sum(len(pairs) + 1 for pairs in compared.values())
     fig, ax = plots.figure(title, height=1.4 + 0.37 * rows)
@@ -144,8 +147,8 @@ def forest_figure(compared, title):
                     va="bottom", fontsize=9.5, color=plots.INK, style="italic", annotation_clip=False)
     y, labels = 0, {}
     for about, pairs in compared.items():
-        ax.annotate(about, (0, y + 0.1), (-4, 0), xycoords=("axes fraction", "data"), textcoords="offset points",
-                    ha="right", va="center", fontsize=9.5, fontweight="bold", color=plots.INK, annotation_clip=False)
+        ax.annotate(about, (0, y + 0.1), (-62, 0), xycoords=("axes fraction", "data"), textcoords="offset points",
+                    va="center", fontsize=9.5, fontweight="bold", color=plots.INK, annotation_clip=False)
         for a, b, says in pairs:
             y += 1
             labels[y] = f"{a} / {b}"
@@ -155,6 +158,8 @@ def forest_figure(compared, title):
     ax.set_yticks(list(labels), list(labels.values()), fontsize=9.5)
     ax.set_ylim(y - 0.4, -0.5)
     ax.grid(visible=False, axis="y")
+    ax.spines["left"].set_visible(False)  # headings run across it
+    ax.tick_params(axis="y", length=0)
     for measure, (paint, mark, _) in TOLD.items():
         ax.plot([], [], mark, color=paint, label=str(measure))
     ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2, frameon=False, fontsize=9.5, handletextpad=0.2,
@@ -174,10 +179,9 @@ def bar(ax, y, measure, found, ratio):
         ax.plot(np.clip(ends, *ax.get_xlim()), [y + shift] * 2, ":" if nothing else "-", color=paint, linewidth=1.8)
     if 0 < middle < math.inf:
         ax.plot([middle], [y + shift], mark, color=paint, markersize=5)
-    yes, no, undecided = claims.counts(found)
-    unknown = f", {undecided} ?" if undecided else ""
-    ax.annotate(f"{yes} of {yes + no + undecided}{unknown}: {claims.judge(found)}", (1, y + 1.35 * shift), (5, 0),
-                fontsize=9.5, xycoords=("axes fraction", "data"), textcoords="offset points", va="center", color=paint,
+    sign, _ = SIGNS[claims.judge(found)]
+    ax.annotate(f"{claims.counts(found)[0]} of {len(found)}: {sign}", (1, y + 1.35 * shift), (8, 0), fontsize=9.5,
+                xycoords=("axes fraction", "data"), textcoords="offset points", va="center", color=paint,
                 annotation_clip=False)
 
 

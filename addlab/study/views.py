@@ -1,11 +1,9 @@
 """What notebooks 02-05 show alike: curves of groups of runs, when each seed gets there, and what stands behind them."""
 
-import dataclasses
 import json
 import math
 
 import numpy as np
-from IPython.display import Markdown
 
 import addrnn
 from addlab import files
@@ -55,18 +53,6 @@ def recorded_runs():
     paths = [path for shelf in files.shelves() for path in (shelf / "records" / "runs").glob("*/*.json")]
     records = (json.loads(path.read_bytes()) for path in paths)
     return len({json.dumps(record["config"] | {"batches": 0}, sort_keys=True) for record in records})
-
-
-def same_as_record(run):
-    """One sentence: whether a run that was just trained is, bit for bit, the beginning of its record."""
-    lengths = (1000, 2000, 600, 500, 400, 300)
-    records = recorded([dataclasses.replace(run.config, batches=batches) for batches in lengths])
-    longer = [record for record in records if len(record.loss) >= len(run.loss)]
-    if not longer:
-        return Markdown("This run has no record to be compared with.")
-    same = longer[0].loss[: len(run.loss)] == run.loss
-    return Markdown(f"Trained here and now, its {len(run.loss)} losses {'are' if same else 'are **not**'} those of its "
-                    "record, to the last bit.")
 
 
 def learning(kind, groups, title, name, caption="", batches=None, start=30, height=3.6, **marks):
