@@ -1,6 +1,7 @@
 -- What Markdown does not say by itself, for the pages and for the PDF.
 local page = FORMAT:match("html") ~= nil
 local sections, title = pandoc.List(), nil
+local LONG = 12 -- lines of code, which a page may part
 local alone = PANDOC_WRITER_OPTIONS.variables.alone and tostring(PANDOC_WRITER_OPTIONS.variables.alone)
 
 local function quoted(text)
@@ -175,17 +176,43 @@ function Math(formula)
   end
 end
 
+-- What is multiplied or divided by stands beside its sign.
+function Inlines(inlines)
+  for i = 2, #inlines do
+    local before = inlines[i - 1]
+    if inlines[i].t == "Space" and before.t == "Str" and (before.text:match("×$") or before.text:match("÷$")) then
+      inlines[i] = pandoc.Str("\u{a0}")
+    end
+  end
+  return inlines
+end
+
 -- The characters of a paragraph; of any other block, none.
 local function length(block)
   return block and block.t == "Para" and utf8.len(pandoc.utils.stringify(block))
 end
 
--- On paper what leads to something stands with it: a sentence with a colon, and a line or two before a figure, a table
--- or code.
+-- Whether a block is what a function of report.typ begins with.
+local function begins(block, name)
+  return block and block.t == "RawBlock" and block.text == "#" .. name .. "["
+end
+
+-- On paper what leads to something stands with it: a sentence with a colon, a line or two before a figure, a table, code
+-- or a verdict, and a small table before the line or two on it.
 local function leads(block, after)
-  local shows = { Figure = true, Table = true, CodeBlock = true }
-  local shown = after and (shows[after.t] or after.t == "RawBlock" and after.text == "#shown[")
-  return after and length(block) and (pandoc.utils.stringify(block):match(":$") or shown and length(block) < 250)
+  if not after then
+    return false
+  end
+  if block.t == "Table" then
+    return #block.bodies[1].body < 9 and (begins(after, "verdict") or (length(after) or 250) < 250)
+  end
+  local shown = ({ Figure = true, Table = true, CodeBlock = true })[after.t] or begins(after, "shown") or begins(after, "verdict")
+  return length(block) and (pandoc.utils.stringify(block):match(":$") or shown and length(block) < 250)
+end
+
+-- A list that is short is not parted.
+local function whole(block)
+  return (block.t == "OrderedList" or block.t == "BulletList") and utf8.len(pandoc.utils.stringify(block)) < 900
 end
 
 -- The lines of text that a figure has room for beside it on paper, where it is narrow; else nil.
@@ -214,9 +241,12 @@ local function led(blocks)
       found:extend({ raw("#beside["), block, raw("]["), pandoc.Div(beside), raw("]") })
     elseif leads(block, blocks[i + 1]) then
       found:extend({ raw("#lead["), block, raw("]") })
-    elseif block.t == "RawBlock" and block.text == "#shown[" then
+    elseif whole(block) then
+      found:extend({ raw("#whole["), block, raw("]") })
+    elseif begins(block, "shown") then
       local output = blocks[i + 3] and ({ CodeBlock = true, Figure = true, Table = true })[blocks[i + 3].t]
-      found:insert(output and block or raw("#["))
+      local _, breaks = blocks[i + 1].content[1].text:gsub("\n", "")
+      found:insert(output and breaks < LONG and block or raw("#["))
     else
       found:insert(block)
     end
