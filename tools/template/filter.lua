@@ -1,7 +1,7 @@
 -- What Markdown does not say by itself, for the pages and for the PDF.
 local page = FORMAT:match("html") ~= nil
 local sections, title = pandoc.List(), nil
-local LONG = 12 -- lines of code, which a page may part
+local LONG = 6 -- lines of code, which a page may part
 local alone = PANDOC_WRITER_OPTIONS.variables.alone and tostring(PANDOC_WRITER_OPTIONS.variables.alone)
 
 local function quoted(text)
@@ -233,10 +233,16 @@ local function led(blocks)
     if lines then
       local beside = pandoc.List()
       lines = lines - utf8.len(pandoc.utils.stringify(block.caption.long)) / 50 - 1
-      while length(blocks[i + 1]) and not leads(blocks[i + 1], blocks[i + 2]) and length(blocks[i + 1]) / 50 < lines do
-        i = i + 1
-        beside:insert(blocks[i])
-        lines = lines - length(blocks[i]) / 50 - 1
+      while length(blocks[i + 1]) and length(blocks[i + 1]) / 50 < lines do
+        local formula = leads(blocks[i + 1], blocks[i + 2]) -- goes with what leads to it
+        if formula and not (length(blocks[i + 2]) and length(blocks[i + 1]) / 50 + 4 < lines) then
+          break
+        end
+        for _ = 1, formula and 2 or 1 do
+          i = i + 1
+          beside:insert(blocks[i])
+          lines = lines - length(blocks[i]) / 50 - 1
+        end
       end
       found:extend({ raw("#beside["), block, raw("]["), pandoc.Div(beside), raw("]") })
     elseif leads(block, blocks[i + 1]) then
