@@ -70,8 +70,7 @@ function Header(header)
   return header
 end
 
--- The columns of a table: {heading, widest = its longest cell, least = its longest word}, in characters. Each cell
--- learns its heading, for a phone's sake.
+-- The columns of a table: {heading, widest = its longest cell, least = its longest word}, in characters.
 local function measured(tab)
   local columns = tab.colspecs:map(function() return { heading = "", widest = 0, least = 0 } end)
   local function each(rows, act)
@@ -82,22 +81,21 @@ local function measured(tab)
         for word in text:gmatch("%S+") do
           columns[i].least = math.max(columns[i].least, wide * utf8.len(word))
         end
-        act(columns[i], text, cell)
+        act(columns[i], text)
       end
     end
   end
   each(tab.head.rows, function(column, text) column.heading = text end)
   for _, body in ipairs(tab.bodies) do
-    each(body.body, function(column, text, cell)
+    each(body.body, function(column, text)
       column.widest = math.max(column.widest, utf8.len(text))
-      cell.attributes["data-label"] = column.heading
     end)
   end
   return columns
 end
 
--- A table that is wider than the page scrolls in a box of its own; one of sentences is a list on a phone. In the PDF
--- its columns get room by the root of what they hold: a sentence may be broken, a number should not be.
+-- A table that is wider than the page scrolls in a box of its own; on a phone one of sentences does, too. In the PDF its
+-- columns get room by the root of what they hold: a sentence may be broken, a number should not be.
 function Table(tab)
   local columns, width, total = measured(tab), 0, 0
   for _, column in ipairs(columns) do
@@ -110,7 +108,7 @@ function Table(tab)
     total = total + column.room
   end
   if page then
-    return pandoc.Div(tab, { class = width > 75 and "box cards" or "box" })
+    return pandoc.Div(tab, { class = #columns > 2 and width > 75 and "box broad" or "box" })
   end
   if width > 108 then -- characters of a line
     local left = 1
