@@ -29,7 +29,7 @@ def opening(chapters):
     places, programs = article.parts(facts, stills)
     pieces = {"claims_piece" if name == "claims" else name: raw(place) for name, place in places.items()}
     if chapters:
-        on_paper = {"beat": (stills["beat"], slice(None)), "fade": (stills["fade"], slice(None, None, 2)),
+        on_paper = {"beat": (stills["beat"], slice(None)), "fade": (stills["fade"], slice(2)),
                     "machine": (pictures.boxes(), slice(None))}
         for name, (still, panels) in on_paper.items():
             pieces[name] += "\n\n" + printed(name, still, panels, chapters[0].folder)

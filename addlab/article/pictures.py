@@ -90,12 +90,13 @@ def fade():
     """The probe's readings along nines, a panel for each way of training, a pair of lines for each seed."""
     panels = []
     for name, models in pieces.trained().items():
-        across = np.linspace(62, WIDTH - 8, NINES)
+        across = np.linspace(72, WIDTH - 8, NINES)
         marks = []
         for value, label in ((1, "carry"), (0, "unsure"), (-1, "no carry")):
             marks.append(line([(across[0], height(value)), (across[-1], height(value))], "var(--line)", 1))
-            marks.append(words(54, height(value) + 4, label, "end"))
+            marks.append(words(62, height(value) + 4, label, "end"))
         marks += [words(across[nines - 1], 192, nines) for nines in (1, 20, 40, 60)]
+        marks.append(words(62, 192, "nines read", "end"))
         for model in models.values():
             weights = carries.probe(model)
             for first, paint in enumerate(PAINT):

@@ -1,6 +1,7 @@
 -- What Markdown does not say by itself, for the pages and for the PDF.
 local page = FORMAT:match("html") ~= nil
 local sections, title = pandoc.List(), nil
+local LONG = 6 -- lines of code, which a page may part
 local alone = PANDOC_WRITER_OPTIONS.variables.alone and tostring(PANDOC_WRITER_OPTIONS.variables.alone)
 
 local function quoted(text)
@@ -69,8 +70,7 @@ function Header(header)
   return header
 end
 
--- The columns of a table: {heading, widest = its longest cell, least = its longest word}, in characters. Each cell
--- learns its heading, for a phone's sake.
+-- The columns of a table: {heading, widest = its longest cell, least = its longest word}, in characters.
 local function measured(tab)
   local columns = tab.colspecs:map(function() return { heading = "", widest = 0, least = 0 } end)
   local function each(rows, act)
@@ -81,22 +81,21 @@ local function measured(tab)
         for word in text:gmatch("%S+") do
           columns[i].least = math.max(columns[i].least, wide * utf8.len(word))
         end
-        act(columns[i], text, cell)
+        act(columns[i], text)
       end
     end
   end
   each(tab.head.rows, function(column, text) column.heading = text end)
   for _, body in ipairs(tab.bodies) do
-    each(body.body, function(column, text, cell)
+    each(body.body, function(column, text)
       column.widest = math.max(column.widest, utf8.len(text))
-      cell.attributes["data-label"] = column.heading
     end)
   end
   return columns
 end
 
--- A table that is wider than the page scrolls in a box of its own; one of sentences is a list on a phone. In the PDF
--- its columns get room by the root of what they hold: a sentence may be broken, a number should not be.
+-- A table that is wider than the page scrolls in a box of its own; on a phone one of sentences does, too. In the PDF its
+-- columns get room by the root of what they hold: a sentence may be broken, a number should not be.
 function Table(tab)
   local columns, width, total = measured(tab), 0, 0
   for _, column in ipairs(columns) do
@@ -109,7 +108,7 @@ function Table(tab)
     total = total + column.room
   end
   if page then
-    return pandoc.Div(tab, { class = width > 75 and "box cards" or "box" })
+    return pandoc.Div(tab, { class = #columns > 2 and width > 75 and "box broad" or "box" })
   end
   if width > 108 then -- characters of a line
     local left = 1
@@ -175,17 +174,43 @@ function Math(formula)
   end
 end
 
+-- What is multiplied or divided by stands beside its sign.
+function Inlines(inlines)
+  for i = 2, #inlines do
+    local before = inlines[i - 1]
+    if inlines[i].t == "Space" and before.t == "Str" and (before.text:match("×$") or before.text:match("÷$")) then
+      inlines[i] = pandoc.Str("\u{a0}")
+    end
+  end
+  return inlines
+end
+
 -- The characters of a paragraph; of any other block, none.
 local function length(block)
   return block and block.t == "Para" and utf8.len(pandoc.utils.stringify(block))
 end
 
--- On paper what leads to something stands with it: a sentence with a colon, and a line or two before a figure, a table
--- or code.
+-- Whether a block is what a function of report.typ begins with.
+local function begins(block, name)
+  return block and block.t == "RawBlock" and block.text == "#" .. name .. "["
+end
+
+-- On paper what leads to something stands with it: a sentence with a colon, a line or two before a figure, a table, code
+-- or a verdict, and a small table before the line or two on it.
 local function leads(block, after)
-  local shows = { Figure = true, Table = true, CodeBlock = true }
-  local shown = after and (shows[after.t] or after.t == "RawBlock" and after.text == "#shown[")
-  return after and length(block) and (pandoc.utils.stringify(block):match(":$") or shown and length(block) < 250)
+  if not after then
+    return false
+  end
+  if block.t == "Table" then
+    return #block.bodies[1].body < 9 and (begins(after, "verdict") or (length(after) or 250) < 250)
+  end
+  local shown = ({ Figure = true, Table = true, CodeBlock = true })[after.t] or begins(after, "shown") or begins(after, "verdict")
+  return length(block) and (pandoc.utils.stringify(block):match(":$") or shown and length(block) < 250)
+end
+
+-- A list that is short is not parted.
+local function whole(block)
+  return (block.t == "OrderedList" or block.t == "BulletList") and utf8.len(pandoc.utils.stringify(block)) < 900
 end
 
 -- The lines of text that a figure has room for beside it on paper, where it is narrow; else nil.
@@ -206,17 +231,26 @@ local function led(blocks)
     if lines then
       local beside = pandoc.List()
       lines = lines - utf8.len(pandoc.utils.stringify(block.caption.long)) / 50 - 1
-      while length(blocks[i + 1]) and not leads(blocks[i + 1], blocks[i + 2]) and length(blocks[i + 1]) / 50 < lines do
-        i = i + 1
-        beside:insert(blocks[i])
-        lines = lines - length(blocks[i]) / 50 - 1
+      while length(blocks[i + 1]) and length(blocks[i + 1]) / 50 < lines do
+        local formula = leads(blocks[i + 1], blocks[i + 2]) -- goes with what leads to it
+        if formula and not (length(blocks[i + 2]) and length(blocks[i + 1]) / 50 + 4 < lines) then
+          break
+        end
+        for _ = 1, formula and 2 or 1 do
+          i = i + 1
+          beside:insert(blocks[i])
+          lines = lines - length(blocks[i]) / 50 - 1
+        end
       end
       found:extend({ raw("#beside["), block, raw("]["), pandoc.Div(beside), raw("]") })
     elseif leads(block, blocks[i + 1]) then
       found:extend({ raw("#lead["), block, raw("]") })
-    elseif block.t == "RawBlock" and block.text == "#shown[" then
+    elseif whole(block) then
+      found:extend({ raw("#whole["), block, raw("]") })
+    elseif begins(block, "shown") then
       local output = blocks[i + 3] and ({ CodeBlock = true, Figure = true, Table = true })[blocks[i + 3].t]
-      found:insert(output and block or raw("#["))
+      local _, breaks = blocks[i + 1].content[1].text:gsub("\n", "")
+      found:insert(output and breaks < LONG and block or raw("#["))
     else
       found:insert(block)
     end
