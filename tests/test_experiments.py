@@ -104,6 +104,14 @@ def test_cells_are_short_and_narrow(path):
         assert all(len(line) <= 100 for line in lines), [line for line in lines if len(line) > 100]
 
 
+@pytest.mark.parametrize("path", sorted(NOTEBOOKS[0].parent.glob("*.ipynb")), ids=lambda path: path.stem)
+def test_no_output_is_an_object_as_python_prints_it(path):
+    for number, cell in enumerate(code_of(path), 1):
+        for output in cell.outputs:
+            text = output.get("text", "") + output.get("data", {}).get("text/plain", "")
+            assert " at 0x" not in text, f"code cell {number} prints {text[:80]}"
+
+
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook_asks_for_runs_that_are_listed(path, monkeypatch):
     """What it looks for and what the plan lists must not drift apart: all its groups are full once all is trained."""

@@ -189,8 +189,10 @@ def test_batches_stand_at_the_number_of_parameters(home):
     sizes = {"RNN": {64: (100, {0: 5, 1: 7, 2: 30}), 9: (20, {0: 40}), 5: (10, {})}, "GRU": {}}
     shown = views.size_figure(sizes, "04_x")
     assert shown.alt.startswith("Batches by the number of parameters. ")  # one cell is not first
-    for batches, title in ((41, "The RNN is first at every size. "), (40, "Batches by the number of parameters. ")):
-        sizes["GRU"] = {3: (50, {0: batches})}
+    no_later = "A larger RNN is no later; at about equal size the RNN is first. "
+    for small, batches, title in ((40, 41, no_later), (7, 41, no_later), (6, 41, "The RNN is first at every size. "),
+                                  (40, 40, "Batches by the number of parameters. ")):
+        sizes["RNN"][9], sizes["GRU"] = (20, {0: small}), {3: (50, {0: batches})}
         assert views.size_figure(sizes, "04_x").alt.startswith(title)
     assert (home / "figures" / "04_x.svg").exists()
 

@@ -116,23 +116,27 @@ def size_figure(sizes, name):
     first = [cell for cell in middles if len(middles) > 1 and max(middles[cell]) < min(
         min(others) for other, others in middles.items() if other != cell)]
     title = f"The {first[0]} is first at every size" if first else "Batches by the number of parameters"
+    if first and max(middles[first[0]]) <= middles[first[0]][0]:
+        title = f"A larger {first[0]} is no later; at about equal size the {first[0]} is first"
     fig, ax = plots.figure(title, height=3.0)
     reached = [batch for found in points.values() for *_, times in found for batch in times if math.isfinite(batch)]
     reached = reached or [10, 1000]
-    plots.axis(ax, "", "parameters", "batches to 99% right", xlim=(10_000, 135_000),
+    plots.axis(ax, "", "parameters", "batches to 99% right", xlim=(10_000, 148_000),
                ylim=(0, 1.2 * max(reached)))
     ax.set_xticks(range(25_000, 130_000, 25_000), [f"{n:,}" for n in range(25_000, 130_000, 25_000)])
-    told = False  # that the numbers are units
     for cell, found in points.items():
         above, paint = cell == "LSTM", plots.colour("cell", cell)  # where a GRU is as large, its dots lie below
         for size, units, times in found:
             ax.plot([size] * len(times), times, "o", color=paint, markersize=4.5, alpha=0.6)
-            ax.annotate(f"{units}" if told else f"{units} units", (size, max(times) if above else min(times)),
-                        (0, 5 if above else -5), textcoords="offset points", ha="center", fontsize=9.5, color=paint,
-                        va="bottom" if above else "top")
-            told = True
+            last = (size, units) == found[-1][:2]  # the end of the line, which bears its name
+            side, right = {"GRU": ("right", -6), "RNN": ("right", 33), "LSTM": ("left", 7)}[cell] if last else (
+                "center", 0)
+            ax.annotate(f"{cell}, {units} units" if last else f"{units}",
+                        (size, max(times) if above else min(times)), (right, 5 * (above - last) if above else -5),
+                        ha=side, va="top" if not above else "center" if last else "bottom", color=paint,
+                        textcoords="offset points", fontsize=9.5, fontweight="bold" if last else "normal")
     plots.curves(ax, {cell: [([size for size, *_ in found], middles[cell])] for cell, found in points.items()},
-                 {cell: plots.colour("cell", cell) for cell in points})
+                 {cell: plots.colour("cell", cell) for cell in points}, dict.fromkeys(points, ""))
     seeds = max((len(times) for found in points.values() for *_, times in found), default=0)
     return plots.save(fig, name, f"Each dot is one of {seeds} seeds; a line joins a cell's medians. Numbers: the "
                                  "units of a layer.")
