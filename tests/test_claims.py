@@ -64,14 +64,16 @@ def test_an_order_is_asked_of_the_link_that_breaks_it():
     names = {n: f"{n} digits" for n in groups}
     assert [claims.step_of(part, [10, 100, 1000], names) for part in ([10, 100], [100, 1000], [10, 100, 1000])] == [
         "its first step, 10 digits before 100 digits", "its last step, 100 digits before 1000 digits", ""]
-    first = "The whole order needs its first step, 10 digits before 100 digits. That is seen in 0 of 10 seeds."
-    said = {("10 100", "10 100 1000"): f"{first} The later step is seen in 2 of 2 seeds.",
-            ("10 100", "10 100 1000 10000"): f"{first} The later steps are seen in 2 of 2 seeds.",
-            ("100 10", "1000 100 10"): "The whole order needs its last step, 100 digits before 10 digits. That is seen "
-                                       "in 10 of 10 seeds. The earlier step is seen in 0 of 2 seeds.",
-            ("100 1000", "10 100 1000 10000"): "The whole order needs its step, 100 digits before 1000 digits. That is "
-                                               "seen in 2 of 2 seeds. The earlier step is seen in 0 of 10 seeds.",
-            ("10 100", "10 100"): "The order 10 digits before 100 digits is seen in 0 of 10 seeds."}
+    first = "One step breaks it: 100 digits come before 10 digits in 10 of 10 seeds. From 100 digits on, the order is "
+    said = {("10 100", "10 100 1000"): f"{first}seen in 2 of 2 seeds.",
+            ("10 100", "10 100 1000 10000"): f"{first}seen in 2 of 2 seeds.",
+            ("10 100", "10 100"): "The order 10 digits before 100 digits is seen in 0 of 10 seeds.",
+            ("100 10", "1000 100 10"): "One step breaks it: 10 digits come before 100 digits in 0 of 10 seeds. Up to "
+                                       "100 digits, the order is seen in 0 of 2 seeds.",
+            ("100 1000", "10 100 1000 10000"): "One step breaks it: 1000 digits come before 100 digits in 0 of 2 "
+                                               "seeds. Up to 100 digits, the order is seen in 0 of 10 seeds.",
+            ("10 1000", "10 1000 100"): "One step breaks it: 1000 digits come before 10 digits in 0 of 2 seeds. From "
+                                        "1000 digits on, the order is seen in 0 of 2 seeds."}
     groups[10000] = group(250, 2)
     for (part, order), words in said.items():
         part, order = (list(map(int, text.split())) for text in (part, order))

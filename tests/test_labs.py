@@ -67,7 +67,7 @@ def test_no_run_that_reads_the_most_significant_digit_first_beats_the_entropy_of
     front = [run for name, run in study("order").items() if name.startswith("most significant first")]
     least = min(np.convolve(run["loss"], np.ones(10) / 10, "valid").min() for run in front)
     assert len(front) == 3 and least > sum(entropy) / 11
-    assert f"costs a loss of {sum(entropy) / 11:.2f} at least" in prose("01")
+    assert f"gets below about 10/11 · ln 2 = **{sum(entropy) / 11:.2f}**" in prose("01")
 
 
 # 06

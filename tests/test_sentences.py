@@ -8,6 +8,7 @@ import functools
 import json
 import math
 import re
+from itertools import pairwise
 from statistics import median
 
 import numpy as np
@@ -60,15 +61,16 @@ def baseline(said, seeds, claim_seeds, digit_len, layers, batches, random_sums):
                                "right only after batch 200")
     window = [100 <= batch <= 200 for batch in asked]
     said.judges("C1a", (sum(window), len(window) - sum(window), 0))
-    said.says(f"The first seed is good enough after {number(min(asked))} batches, the median one after "
-              f"{number(median(asked))}, the last after {number(max(asked))}.")
+    little = "The claim misses by little: the" if 200 < median(asked) < 210 else "The"
+    said.says(f"{little} median seed is good enough after {number(median(asked))} batches, the first after "
+              f"{number(min(asked))}, the last after {number(max(asked))}.")
     late = {seed: [batch for batch, right in zip(record["eval_batch"], record["accuracy"], strict=True)
                    if batch > 200 and round(200 * right) < 200] for seed, record in runs.items()}
     flawless = sum(not found for found in late.values())
     said.judges("C1b", (flawless, len(runs) - flawless, 0))
     if any(late.values()):
         last = max(max(found) for found in late.values() if found)
-        said.says(f"There is a test every 50 batches. The last one with a wrong sum is that of batch {last}.")
+        said.says(f"The last test with a wrong sum is that of batch {last}.")
     falls = [[(sum(r["loss"][:10]) - sum(r["loss"][end - 10 : end])) / (sum(r["loss"][:10]) - sum(r["loss"][-10:]))
               for r in runs.values()] for end in (400, 200)]
     said.judges("C2", (sum(fall >= 0.9 for fall in falls[0]), sum(fall < 0.9 for fall in falls[0]), 0))
@@ -76,8 +78,6 @@ def baseline(said, seeds, claim_seeds, digit_len, layers, batches, random_sums):
         low, high = math.floor(100 * min(fall)), math.ceil(100 * max(fall))
         said.says(f"{low}% to {high}% lies before batch {end}" if end == 400 else
                   f"{low}% to {high}% before batch {end}")
-    there = [batch for batch in asked if batch < NEVER]
-    said.says(f"right in {len(there)} of {len(asked)} seeds")
     one = number(sums(group([0], layers=1)[0]), batches)
     said.says(f"99% of sums right after **{one}** batches; the network of seed 0 above took {number(sums(live))}.")
     for units in (16, 32, 64, 128):
@@ -92,7 +92,7 @@ def baseline(said, seeds, claim_seeds, digit_len, layers, batches, random_sums):
     assert [len(record["loss"]) for record in front] == 3 * [500] and f"{least:.2f}" == f"{10 / 11 * math.log(2):.2f}"
     said.says(f"gets below about 10/11 · ln 2 = **{least:.2f}**. Ours are at "
               f"{median(sum(record['loss'][-10:]) / 10 for record in front):.2f} after 500 batches.",
-              f"right in only {median(record['right'][0] for record in front):.0%} of sums (the median of three seeds)")
+              f"right in only {median(record['right'][0] for record in front):.0%} of sums. Where it is wrong")
     known, right, wrong, mended = json.loads((ROOT / "records" / "carries.json").read_bytes()), 0, [], 0
     for seed, record in runs.items():
         found = known[record["weights"][:16]]
@@ -104,7 +104,7 @@ def baseline(said, seeds, claim_seeds, digit_len, layers, batches, random_sums):
         mended += adds(model, a + "0", b + "0")
     if random_sums == 10_000:
         said.says(f"All 10,000 random sums are right in {right} of {len(runs)} networks")
-    said.says(f"**{len(wrong)} of {len(runs)}**. The longest of these sums has {max(wrong)} digits",
+    said.says(f"**{len(wrong)} of {len(runs)}**, of at most {max(wrong)} digits.",
               f"{mended} of the {len(wrong)} are right.")
     return times
 
@@ -126,12 +126,13 @@ NEUTRAL_HEADINGS = {
     "## What did we learn", "## A carry travels with the columns", "## The network sees one column at a time",
     "## The loss is how surprised the network is", "## A weight gets a gradient from every column",
     "## Training is one small step, again and again",
-    "## From the left, every carry is a coin toss", "## Ten thousand sums right, and then this one",
+    "## From the left, every carry is a coin toss",
     "## What it means", "## A gate says how much gets through"}
 
 
 def baseline_headings(said, times):
     few = group(range(3), hidden=16)
+    sized = [np.array([sums(record, 500) for record in group(range(3), hidden=n).values()]) for n in (32, 64, 128)]
     asked = group(range(40))
     takes = [sums(record) for record in asked.values()]
     window = [100 <= batch <= 200 for batch in takes]
@@ -165,11 +166,16 @@ def baseline_headings(said, times):
                 pairs[8] == ["7000", "6999"],
             "about ten of the ten thousand random sums have it, and all are right":
                 10_000 / 10**3 == 10 and all(entry["right of 10000 x 10"] == 10_000 for entry in found.values()),
-            "Nor is it needed: 4955 + 4053 loses a carry on its way, and in 8000 + 3000 a digit is one too small where "
-            "no carry comes in": (pairs[14], pairs[10]) == (["4955", "4053"], ["8000", "3000"]),
+            "Nor is it needed. In 4955 + 4053 a carry gets lost. In 8000 + 3000 no carry comes in, and still a digit "
+            "is one too small": (pairs[14], pairs[10]) == (["4955", "4053"], ["8000", "3000"]),
             "## A perfect test says nothing of rare sums": all(
                 entry["right of 10000 x 10"] == 10_000 for entry in found.values()) and all(pairs.values()),
-            "## Sixteen units are too slow": len(few) == 3 and min(map(sums, few.values())) == NEVER}
+            "## All twenty networks get ten thousand sums right and fail one of at most five digits": len(pairs) == 20
+                and all(entry["right of 10000 x 10"] == 10_000 for entry in found.values())
+                and max(len(digits) for pair in pairs.values() for digits in pair) == 5,
+            "## Twice the units, fewer batches: sixteen need more than 500": len(few) == 3
+                and min(map(sums, few.values())) == NEVER
+                and all((slow > fast).all() for slow, fast in pairwise(sized))}
 
 
 def seen_in_training(digit_len):

@@ -141,18 +141,19 @@ def step_of(part, order, names):
 
 
 def by_steps(groups, part, order, measure, names):
-    """In words, in how many seeds the part that decides an order is seen (`weakest`), and in how many the rest."""
+    """In words, in how many seeds the part that decides an order (`weakest`) is turned round, and the rest is seen."""
     def seen(settings):
         return share(orders(groups, settings, [measure])[measure])
 
-    step = step_of(part, order, names)
-    if not step:
+    if len(part) == len(order):
         return f"The order {' before '.join(names[setting] for setting in order)} is seen in {seen(order)}."
-    words = f"The whole order needs {step}. That is seen in {seen(part)}."
-    when, rest = ("later", order[1:]) if part[0] == order[0] else ("earlier", order[:order.index(part[1])])
-    if len(rest) > 1:
-        words += f" The {when} {'steps are' if len(rest) > 2 else 'step is'} seen in {seen(rest)}."
-    return words
+    first, second = part
+    words = f"One step breaks it: {names[second]} come before {names[first]} in {seen([second, first])}."
+    if first == order[0]:
+        place, rest = f"From {names[second]} on", order[1:]
+    else:
+        place, rest = f"Up to {names[first]}", order[:order.index(second)]
+    return words + (f" {place}, the order is seen in {seen(rest)}." if len(rest) > 1 else "")
 
 
 def batches(value):

@@ -188,7 +188,7 @@ def dose_figure(found):
 
     A dot for each seed, filled where the share is the length's own, and a line through the medians of a length.
     """
-    fig, ax = plots.figure("With the same share of the loss, 100 digits take about as long as 1000 or 5000", height=2.4)
+    fig, ax = plots.figure("With the same share of the loss, 100 digits take nearly as long as 5000", height=2.4)
     drawn = sorted({share for _, share in found})
     plots.axis(ax, "", "the ones digit's share of the loss", "batches to 99%", log="xy",
                xlim=(0.7 * drawn[0], 1.4 * drawn[-1]), ylim=(120, 1100))
@@ -205,8 +205,13 @@ def dose_figure(found):
             ax.plot([share * aside] * len(times), times, "o", color=paint, markersize=5.5, zorder=3,
                     markerfacecolor=paint if share == n else "white")
     ends = [(max(share for of, share in found if of == n), n) for n in lengths]
-    plots.name_ends(ax, [(share, np.median(list(found[n, share].values())), plots.name("digit_len", n),
-                          plots.colour("digit_len", n)) for share, n in ends])
+    named = [(share, np.median(list(found[n, share].values())), plots.name("digit_len", n),
+              plots.colour("digit_len", n)) for share, n in ends]
+    plots.name_ends(ax, [end for end in named if end[0] == drawn[-1]])
+    for share, middle, text, paint in named:
+        if share < drawn[-1]:  # beside its last dots, below the line that goes on
+            ax.annotate(text, (share, middle), (14, 0), textcoords="offset points", va="top", color=paint, fontsize=10,
+                        fontweight="bold")
     return fig
 
 
