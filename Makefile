@@ -42,10 +42,10 @@ torture: $(READY)
 clean:  # not lab/, which is yours
 	rm -rf report build .pytest_cache .ruff_cache .hypothesis *.egg-info __pycache__ */__pycache__ */*/__pycache__
 
-# The one place that installs: again whenever the dependencies change, or this folder is a copy of another.
 $(NBCONVERT): tools/jupyter_nbconvert_config.py $(READY)
 	@mkdir -p $(@D) && cp $< $@
 
+# The one place that installs: again whenever the dependencies change, or this folder is a copy of another.
 $(READY): pyproject.toml constraints.txt
 	@case "$$PWD" in *[:{}$$\"\`\\]*) printf '%s\n' "addrnn: folder: got $$PWD, allowed is a name without : { } $$ \" \` \\,\
 	 where venv and pip cannot install" >&2; exit 2;; esac
