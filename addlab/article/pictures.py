@@ -46,7 +46,8 @@ def beat():
     facts, (a, b, said, total) = data.beat(), beaten()
     marks = [line([(60, 70), (WIDTH - 80, 70)], "var(--ink)")]
     for name, text, y in (("", a, 30), ("+", b, 60), ("it says", said, 95), ("it is", total, 125)):
-        marks.append(words(0, y, name, "start"))
+        plus = f'<g font-size="22">{words(230 - 22 * len(text), y, "+")}</g>'
+        marks.append(plus if name == "+" else words(0, y, name, "start"))
         for place, digit in enumerate(reversed(text)):
             wrong = text is said and digit != total[::-1][place : place + 1]
             marks.append(f'<g font-size="22">{words(230 - 22 * place, y, digit, fill=f"var(--{PAINT_OF[wrong]})")}</g>')
