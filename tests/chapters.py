@@ -87,10 +87,8 @@ def digit_length(said, digit_lens, seeds, **_):
     faster = compared({which: five[which] for which in ((1000, 100), (1000, 1000))}, ((1000, 100), (1000, 1000)))
     said.says(f"100 digits take **{low}** batches in the median; 5000 digits take {own}.",
               f"The share of 100 digits speeds up 1000 digits in **{share(faster)}**.")
-    of_weights, of_pairs = crossed()
-    said.says(f"the weights explain **{of_weights:.0%}** of the variance of log batches, the pairs {of_pairs:.0%}.")
     said.titled("02_leads", "A column read before cures the ones digit, one that sums to 9 least")
-    said.titled("02_dose", "With the same share of the loss, 100 digits take nearly as long as 5000")
+    said.titled("02_dose", "With the same share, 100 digits take in the median nearly as long as 5000")
     return groups, falls, rises, half, five
 
 
@@ -112,20 +110,6 @@ def dosed(length, of):
     return {seed: crossing(run["sums"], lambda right: right >= 1980) for seed, run in found.items() if run}
 
 
-def crossed():
-    """(share of the variance of log batches that first weights explain, that training pairs do)."""
-    name = "100 digits, share of 100 digits, weights {}, data {}"
-    rows = [[math.log(crossing(study("first_digit")[name.format(weights, pairs)]["sums"], lambda right: right >= 1980))
-             for pairs in (100, 101, 102)] for weights in range(10)]
-
-    def variance(values):
-        return sum((x - sum(values) / len(values)) ** 2 for x in values) / len(values)
-
-    total = variance([value for row in rows for value in row])
-    return (variance([sum(row) / 3 for row in rows]) / total,
-            variance([sum(column) / 10 for column in zip(*rows, strict=True)]) / total)
-
-
 def digit_length_headings(said, groups, falls, rises, half, five):
     """What the prose of 02 says, of all lengths."""
     middle = {n: median(found.values()) for n, found in rises.items()}
@@ -137,7 +121,8 @@ def digit_length_headings(said, groups, falls, rises, half, five):
     ten, hundred = live[0]
     said.titled("02_live", f"Batches until 99% of sums are right: {ten} at 10 digits and {hundred} at 100 digits")
     seeds = several([len(groups[n]) for n in (10, 100, 1000, 5000)])
-    assert said.titles["02_arrivals"].endswith(f"a bar the median; {seeds} seeds from top to bottom.")
+    assert said.titles["02_arrivals"].endswith(
+        f"A dot is a seed, a bar the median of those shown; {seeds} from top to bottom.")
     assert said.titles["02_dose"].rstrip().split("\n")[-1].count("5 seeds each") and {
         len(found) for found in five.values()} == {5}
     slow, wide, long = (
@@ -165,7 +150,8 @@ def digit_length_headings(said, groups, falls, rises, half, five):
         "## To a loss of 0.1, longer is sooner; by whole sums, a hundred digits come first":
             word(*compared(falls, (5000, 1000, 100, 10))) == "holds" and min(middle, key=middle.get) == 100
             and word(*compared({n: rises[n] for n in (10, 100)}, (10, 100))) in ("fails", "mostly fails"),
-        "From 1000 to 5000 digits only about two batches are saved": 1 <= saved <= 3,
+        "From 1000 to 5000 digits only about two batches are saved in the ten seeds that both have, and":
+            1 <= saved <= 3 and len(falls[5000]) == len({*groups[1000]} & {*groups[5000]}) == 10,
         "at a loss of 0.01 the seeds [disagree](08_appendix.ipynb)": word(*weakest(
             groups, functools.partial(loss, level=Fraction(1, 100)), (5000, 1000, 100, 10))[1]) == "mixed",
         "nearly all sums would be right if the ones digit did not count": len(table) == 4 and min(table[1:]) >= 95,
@@ -174,21 +160,31 @@ def digit_length_headings(said, groups, falls, rises, half, five):
         "to 21 networks of one to four layers, stopped early on 1000 or 5000 digits":
             len(stopped) == len(looks) == 21 and {k for _, k in stopped} == {1, 2, 3, 4}
             and {n for n, _ in stopped} == {1000, 5000} and all(len(look["off"]) == 100 for look in looks),
-        "Both come true": alone < leads[9] < 0.95 and min(leads[:9] + leads[10:]) > 0.99,
-        "## Give the ones digit less weight, and 100 digits take nearly as long as 5000":
+        "The cure works in nearly every network": min(leads[:9] + leads[10:]) > 0.99 and sum(
+            min(look["leads"][:9] + look["leads"][10:]) > 0.95 for look in looks) == 20,
+        "A 9 passes the phantom on only in part": all(
+            look["leads"][9] < min(look["leads"][:9] + look["leads"][10:]) for look in looks),
+        "behind it the median share right is 0.89, against 0.68 with no column":
+            (f"{leads[9]:.2f}", f"{alone:.2f}") == ("0.89", "0.68"),
+        "why the zero state lies on the side of the carry in every network, we do not know": all(
+            set(look["off"]) == {0, 1} for look in looks),
+        "## Give the ones digit less weight, and 100 digits take in the median nearly as long as 5000":
             0.85 < at[100, 5000] / at[5000, 5000] < 1,
         "100 digits must stall": median(dosed(100, 5000).values()) > 2 * median(
             crossing(study("first_digit")[f"100 digits, share of 5000 digits, weights {seed}, data {seed}"]["sums"],
                      lambda right: right >= 1000) for seed in range(5)),
-        "So the share makes up most of the delay": all(
+        "So in the median the share makes up most of the delay": all(
             0.85 < at[100, n] / at[n, n] < 1.18 for n in (1000, 5000)) and 0.85 < at[1000, 100] / at[100, 100] < 1.18,
-        "at 1/5001, 100 digits still come before 5000 in all five seeds": all(
-            five[100, 5000][seed] < five[5000, 5000][seed] for seed in range(5)),
+        "Single seeds differ: in one of five, 100 digits take only 236 batches at 1/5001, where 5000 digits take 556": [
+            (few, five[5000, 5000][seed]) for seed, few in five[100, 5000].items()
+            if few < five[5000, 5000][seed] / 2] == [(236, 556)],
+        "All five are later with 5000 digits (too few for a verdict)": compared(
+            {n: five[n, 5000] for n in (100, 5000)}, (100, 5000)) == (5, 0, 0) and word(5, 0, 0) == "not settled",
         "To a loss of 0.1, longer numbers take fewer batches. By whole sums, 100 digits come first of the four":
             first(falls) == "5000" and first(rises) == "100" and word(*compared(
                 falls, (5000, 1000, 100, 10))) == "holds",
         "Its small share of the loss explains most of the wait: with a tenth instead, 5000 digits take about 200 "
-        "batches": len(tenth) == 4 and 190 <= median(tenth) <= 210
+        "batches (four seeds, [chapter 3](03_layers.ipynb))": len(tenth) == 4 and 190 <= median(tenth) <= 210
             and median(tenth) - middle[100] < (middle[5000] - middle[100]) / 10,
         "In one seed, only in part": long < wide < slow,
     }
@@ -251,8 +247,8 @@ def layer_titles(groups, long, narrow, large):
     fair = together(repaired()[0], sums)
     wide, same = ({k: median(found.values()) for k, found in times.items()} for times in (narrow, large))
     so = {
-        "03_layers": ("100 digits: a fourth layer helps the loss a little, whole sums not at all",
-                      saved_by_each_layer(groups) and 0.9 < steps(groups, loss)[4, 3][1] < 0.97
+        "03_layers": ("100 digits: a fourth layer mostly costs batches in whole sums; by loss it is mixed",
+                      [word(*steps(groups, of)[4, 3][0]) for of in (sums, loss)] == ["mostly fails", "mixed"]
                       and steps(groups, sums)[4, 3][1] > 1),
         "03_arrivals": ("5000 digits: one and two layers come late in whole sums", shallow_late(groups, long)),
         "03_repaired": ("Ones digit repaired: two layers level with three, four last (four seeds)",
@@ -314,21 +310,6 @@ def last_and_fresh():
                 for a, b, c in (old, addrnn.sample(200, 100, fresh))]
 
 
-def parts_of_variance(times):
-    """How much of the variance of log batches depth explains, and the seed: sums of squares, by hand."""
-    logs = {(k, seed): math.log(batches) for k, found in times.items() for seed, batches in found.items()}
-    mean = sum(logs.values()) / len(logs)
-    total = sum((x - mean) ** 2 for x in logs.values())
-    shares = []
-    for which in (0, 1):
-        square = 0
-        for name in {key[which] for key in logs}:
-            row = [x for key, x in logs.items() if key[which] == name]
-            square += len(row) * (sum(row) / len(row) - mean) ** 2
-        shares.append(square / total)
-    return shares
-
-
 def largest_gap(groups, long):
     """How far fresh batches and the last training batches lie apart at most, as a share of a model's loss.
 
@@ -351,10 +332,6 @@ def largest_gap(groups, long):
 
 def layer_headings(said, groups, long):
     narrow, large = equally_large(groups)
-    for name, times in (("equal width", narrow), ("equal size", large)):
-        depth, seed = parts_of_variance({k: times[k] for k in (2, 3, 4)})
-        said.says(f"| {name} | {depth:.0%} | {seed:.0%} | {1 - depth - seed:.0%} |")
-    (wide, _), (fair, luck) = (parts_of_variance({k: times[k] for k in (2, 3, 4)}) for times in (narrow, large))
     high, low = together(groups, sums), together(groups, loss)
     kept, usual = (together(found, sums) for found in repaired())
     live = {k: sums(group([0], layers=k)[0], 300) for k in (1, 3)}
@@ -362,28 +339,28 @@ def layer_headings(said, groups, long):
                            f"{number(live[3], 300)} (3 layers)")
     one = group([0], layers=1)[0]["loss"][live[1] - 10 : live[1]]
     old, new = last_and_fresh()
-    said.says(f"| 1 layer, seed 0 | {old:.5f} | {new:.5f} |", "| 6 layers | more than 300 | more than 300 | more than")
+    said.says(f"| 1 layer, seed 0 | {old:.5f} | {new:.5f} |")
     gaps = study("overfitting").values()
     said.says(f"The largest difference is {largest_gap(groups, long):.1%} of its loss.")
     shipped = {k: sum(record.get("keeps_weights", False) for record in found.values()) for k, found in groups.items()}
     taken = {k: [median(map(of, found[k].values())) for of in (loss, sums) for found in (groups, long)] for k in groups}
     for k, batches in taken.items():
         said.says(f"| {layers(k)} | {' | '.join(number(batch, 1000) for batch in batches)} |")
-    late = sum(sums(record) == NEVER for record in long[2].values())
+    late = {seed: sums(record, 1000) == NEVER for seed, record in long[2].items()}
     said.titled("03_repaired", "Ones digit repaired: two layers level with three, four last (four seeds). "
                                "Batches until 99% of sums are right, 5000 digits; the same 4 seeds in both panels. "
-                               f"“Later”: more than 1000 batches (two layers: {late} of all 18 seeds)")
+                               "“Later”: more than 1000 batches")
     stricter = [leading(together({k: groups[k] for k in (2, 3, 4)}, functools.partial(sums, least=least)), 3)
                 for least in (1000, 1600, 1800, 1900, 1960)]
     by_sums = leading(together({k: groups[k] for k in (2, 3, 4)}, sums), 3)
     twenty = {k: {seed: record for seed, record in groups[k].items() if seed < 20} for k in (4, 3, 2)}
     middle, same = ({k: median(found.values()) for k, found in times.items()} for times in (narrow, large))
     mended = {k: median(found.values()) for k, found in kept.items()}
-    lag, rest = middle[1] - middle[4], same[1] - same[4]
     return {
         "## Ten digits, live: one layer is slower than three": live[3] < live[1],
         "One layer has 99% of sums right at a loss of 0.3": round(sum(one) / 10, 1) == 0.3,
-        "## At 100 digits a second and a third layer save batches, a fourth few or none": saved_by_each_layer(groups),
+        "## At 100 digits a second and a third layer save batches, a fourth does not clearly":
+            saved_by_each_layer(groups),
         "One layer is never ahead of three": all(compared(times, (1, 3))[0] == 0 for times in (high, low)),
         "That is barely so": word(*by_sums) == "mostly holds" and 0.5 < ends(by_sums)[0] < 0.52,
         "at every lower threshold tried, and before [a second look](08_appendix.ipynb), C5b is mixed":
@@ -398,28 +375,28 @@ def layer_headings(said, groups, long):
         "Three layers now need about 200 batches instead of about 680": round(mended[3], -1) == 200
             and round(median(usual[3].values()), -1) == 680,
         "Two are level with them, and four, the original's best, are last in all four seeds": repair_turns(kept),
-        "So in whole sums the lead over two layers came from the ones digit": compared(usual, (2, 3))[0] == 0
-            and compared(usual, (4, 2))[0] >= 3 and compared(kept, (2, 4)) == (4, 0, 0)
+        "So at 5000 digits, in these four seeds, the lead over two layers came from the ones digit":
+            compared(usual, (2, 3))[0] == 0 and compared(usual, (4, 2))[0] >= 3 and compared(kept, (2, 4)) == (4, 0, 0)
             and compared(kept, (3, 2))[0] < 2,
-        "By loss, two layers stay behind three even so": compared(
-            together(repaired()[0], loss), (3, 2)) == (4, 0, 0),
+        "in usual training three of the four are later than 1000 batches, against 8 of all 18":
+            [(sum(late[seed] for seed in seeds), len(seeds)) for seeds in (usual[2], late)] == [(3, 4), (8, 18)],
+        "By loss, two layers stay behind three at both lengths": all(
+            word(*steps(found, loss)[3, 2][0]) == "holds" for found in (groups, long)),
         "## No network overfits": all(gap <= 2 * error for gap, error in gaps),
         "Five networks of each depth at 100 digits, and four at 5000 (after 300 batches), agree":
             set(shipped.values()) == {5}
             and {*study("overfitting")} == {f"layers {k}, batch 300, seed {n}" for k in (1, 2, 3, 4) for n in range(4)},
-        "## Made equally large, one layer makes up most of its lag":
-            2 * (same[1] - same[4]) < middle[1] - middle[4] and same[4] == middle[4],
-        "## From two layers on, at equal size the seed counts more than depth": fair < luck and fair < wide / 2,
-        "One layer is left out: it is still the slowest": all(
-            large[1][seed] > max(large[k][seed] for k in (2, 3, 4)) for seed in large[1]),
-        "Yet of the others, three layers are first in all five seeds":
-            leading({k: large[k] for k in (2, 3, 4)}, 3) == (5, 0, 0),
-        "A second and a third layer save batches; a fourth saves few or none": saved_by_each_layer(groups),
-        "By loss at 100 digits most of that is size": len(large[1]) == 5 and all(
-            2 * math.log(ratio(large, *pair)) > math.log(ratio(narrow, *pair)) for pair in ((2, 1), (3, 2), (4, 2))),
-        "one layer with as many parameters makes up three quarters of its lag on four (five seeds)":
-            0.72 < 1 - rest / lag < 0.78,
-        "None of it is overfitting": all(gap <= 2 * error for gap, error in gaps),
+        "## Made equally large, one layer makes up most of its lag, and three are first (five seeds)":
+            2 * (same[1] - same[4]) < middle[1] - middle[4] and same[4] == middle[4] and min(same, key=same.get) == 3,
+        "At equal size, three layers are first in all five seeds (too few for a verdict), though by little":
+            leading(large, 3) == (5, 0, 0) and word(5, 0, 0) == "not settled"
+            and all(min(large[2][seed], large[4][seed]) < 1.1 * large[3][seed] for seed in large[3]),
+        "A second and a third layer save batches; a fourth does not clearly": saved_by_each_layer(groups),
+        "By loss at 100 digits most of what the second layer saves is size: made equally large, one layer lags two by "
+        "33 batches instead of 153": (same[1] - same[2], middle[1] - middle[2]) == (33, 153),
+        "What the third saves is hardly size: 23 batches instead of 27 (five seeds)":
+            (same[2] - same[3], middle[2] - middle[3]) == (23, 27) and len(large[3]) == 5,
+        "No network overfits. At 5000": all(gap <= 2 * error for gap, error in gaps),
     }
 
 

@@ -109,13 +109,6 @@ def test_a_state_that_is_taken_for_a_carry_makes_digits_one_too_large_and_nines_
     assert first_digit.leads(handmade()) == [1.0] * 19
 
 
-def test_variance_is_told_apart():
-    weights = np.exp(np.add.outer(np.array([0.0, 1, 2, 3]), np.zeros(3)))
-    assert first_digit.parts_of_variance(weights) == pytest.approx((1, 0))
-    both = np.exp(np.add.outer(np.array([0.0, 2]), np.array([0.0, 1])))
-    assert first_digit.parts_of_variance(both) == pytest.approx((0.8, 0.2))
-
-
 def test_lengths_and_shares_are_compared_on_the_seeds_that_all_have(monkeypatch):
     times = {(10, 10): {0: 1, 1: 2, 2: 3, 3: 4}, (10, 100): {1: 5, 2: 6, 3: 7}, (100, 10): {1: 8}}
     monkeypatch.setattr(first_digit, "needed", lambda length, share: times.get((length, share), {}))

@@ -8,7 +8,6 @@ Each of these can come out otherwise:
     phantom    the zero state lies on the side of the carry: a wrong first digit is exactly one too large
     untrained  a first column that has no share at all is mostly right, since the other columns teach the digits
     leads      a column read before repairs the first digit, unless it sums to 9: that passes on what it gets
-    late       which seeds are late is decided by their first weights, not by their data
 
 python -m addlab.study.first_digit    measure what is missing in records/studies/first_digit.json; can be stopped
 """
@@ -43,6 +42,7 @@ def plan():
         return [(config, share, config.seed) for share in shares
                 for config in configs(seeds, digit_len=digit_len, batches=limit)]
 
+    # The same first weights with other data: recorded, but not told in the report.
     crossed = [(config, 100, data) for data in (100, 101, 102)
                for config in configs(range(10), digit_len=100, batches=LIMIT)]
     return [*each(range(3), 100, [1000, 5000]), *each(range(3), 1000, [100]), *each(range(3), 100, [None], 400),
@@ -155,23 +155,6 @@ def outweighed(run, count=200):
     return float(np.linalg.norm(whole - own) / np.linalg.norm(own))
 
 
-# What is late
-
-def crossed():
-    """Batches until 99% of sums are right, [weights, data]: every first weights with every data, 100 digits."""
-    known, times = results(STUDY), {}
-    for config, share, data in plan():
-        if (config.digit_len, share) == (100, 100) and (result := known.get(key(config, share, data))):
-            times.setdefault(config.seed, []).append(measures.ACCURACY(trained(config, result)))
-    return np.array([row for row in times.values() if len(row) == max(map(len, times.values()))])
-
-
-def parts_of_variance(times):
-    """Shares of the variance of log batches [weights, data] that lie between weights, and between data."""
-    logs = np.log(times)
-    return tuple(float(logs.mean(axis=axis).var() / logs.var()) for axis in (1, 0))
-
-
 # In pictures
 
 def dose(digit_lens=(100, 1000, 5000), shares=(10, 100, 300, 1000, 5000), least=5):
@@ -188,7 +171,7 @@ def dose_figure(found):
 
     A dot for each seed, filled where the share is the length's own, and a line through the medians of a length.
     """
-    fig, ax = plots.figure("With the same share of the loss, 100 digits take nearly as long as 5000", height=2.4)
+    fig, ax = plots.figure("With the same share, 100 digits take in the median nearly as long as 5000", height=2.4)
     drawn = sorted({share for _, share in found})
     plots.axis(ax, "", "the ones digit's share of the loss", "batches to 99%", log="xy",
                xlim=(0.7 * drawn[0], 1.4 * drawn[-1]), ylim=(120, 1100))
