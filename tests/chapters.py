@@ -732,7 +732,7 @@ def appendix(said, seeds, **_):
         "layers, 100 digits": {k: group(seeds, digit_len=100, layers=k) for k in (1, 2, 3, 4)},
         "layers, 5000 digits": {k: group(seeds, digit_len=5000, layers=k) for k in (1, 2, 3, 4)},
         "cells, 100 digits": {cell: group(seeds, digit_len=100, cell=cell) for cell in ("RNN", "GRU", "LSTM")}}
-    said.titled("08_pairs", "Long numbers and other cells win by one measure and not by the other")
+    said.titled("08_pairs", "From 100 digits on, longer numbers win by loss and lose by whole sums")
     found = {}
     for about, values in groups.items():
         name = digits if "digits, " in about else layers if "layers, " in about else str
@@ -746,10 +746,8 @@ def appendix(said, seeds, **_):
                           f"{word(*answers)}, ratio ")
                 assert clause + (f"{middle:.2f} (" if middle else "") in said.titles["08_pairs"], clause
                 found[about.replace(", 3 layers", ""), a, b, measure[0]] = word(*answers), middle
-    wins = {pair: [found[*pair, of][0].endswith("holds") for of in "l9"] for pair in (
-        ("digits", 1000, 100), ("digits", 5000, 1000), ("cells, 100 digits", "RNN", "GRU"),
-        ("cells, 100 digits", "GRU", "LSTM"))}
-    assert all(sorted(sides) == [False, True] for sides in wins.values())    # what the title says
+    assert all([found["digits", *pair, of][0] for of in "l9"] == ["holds", "fails"] for pair in (
+        (1000, 100), (5000, 1000)))    # what the title says
     every = {id(record): record["device"] for values in groups.values() for rows in values.values()
              for record in rows.values()}  # 3 layers stand in two groups, and are read once
     gpu = sum("H100" in device for device in every.values())
@@ -820,16 +818,18 @@ def appendix_headings(kept, groups, found, agree):
         "## Loss and whole sums disagree on long numbers and on cells": all(
             (found[lens, a, b, "l"][0], found[lens, a, b, "9"][0]) == ("holds", "fails")
             for a, b in ((1000, 100), (5000, 1000))),
-        "Up to 100 digits, longer numbers save batches by both measures": all(
+        "From 10 to 100 digits, longer numbers save batches by both measures": all(
             found[lens, 100, 10, of][0] in ("holds", "mostly holds") for of in "l9"),
         "the loss still falls a little sooner, but whole sums take about twice as many batches": all(
             0.9 < found[lens, a, b, "l"][1] < 1 and 1.8 < found[lens, a, b, "9"][1] < 2.2
             for a, b in ((1000, 100), (5000, 1000))),
-        "So C4 fails only at its first step, from 10 to 100 digits": [
+        "Whole sums thus break C4 at its first step only: 100 digits come before 10": [
             found[lens, a, b, "9"][0] for a, b in ((100, 10), (1000, 100), (5000, 1000))] == [
             "mostly holds", "fails", "fails"],
-        "A third layer saves batches by both measures; for a fourth layer no comparison shows a gain (by sums at 100 "
-        "digits it mostly loses)": found["layers, 100 digits", 4, 3, "9"][0] == "mostly fails" and {
+        "A third layer saves batches by both measures; for a fourth layer no gain is certain: at 100 digits 26 of 40 "
+        "seeds gain by loss, and by sums it mostly loses": compared(
+            together({k: deep[k] for k in (4, 3)}, loss), (4, 3)) == (26, 12, 2) and (
+            found["layers, 100 digits", 4, 3, "9"][0] == "mostly fails") and {
             found[f"layers, {n} digits", 3, 2, of][0] for n in (100, 5000) for of in "l9"} <= {
             "holds", "mostly holds"} and {found[f"layers, {n} digits", 4, 3, of][0] for n in (100, 5000)
             for of in "l9"} == {"mixed", "mostly fails"},
@@ -858,7 +858,11 @@ def appendix_headings(kept, groups, found, agree):
         "## In eight runs GPU and CPU differ at no threshold": agree,
         "## A statement has to say what it measures": len(turned) == 2,
         "cut into 14 statements": len(kept) == 14,
-        "Our prediction fails for two statements": len(turned) == 2}
+        "Our prediction fails for two statements by another threshold": len(turned) == 2 and all(
+            {"holds", "fails"} == {side for name, (verdict, *_) in kept[claim]["measures"].items()
+                                   if name in ACCURACIES | LOSSES for side in [verdict.removeprefix("mostly ")]
+                                   if side != "mixed" and side != "not settled"} for claim in turned),
+        "By another machine it stands so far: in eight runs no threshold moved": agree}
 
 
 def of_gpu_made_by():

@@ -107,12 +107,12 @@ def growth_figure(name):
     grown = {"without noise": noise.widths(0.0), "with noise": noise.widths(1.0)}
     title = "With noise in training the boxes stop growing; without it they overlap"
     fig, ax = plots.figure(title, height=2.5)
-    plots.axis(ax, "", "round", "overlap of the two boxes\n(1: they touch)", log="y", xlim=(1, 12), ylim=(0.1, 30))
+    plots.axis(ax, "", "round", "overlap", log="y", xlim=(1, 12), ylim=(0.1, 30))
     ax.set_xticks((1, 3, 6, 9, 12))
     ax.set_yticks([0.1, 0.3, 1, 3, 10, 30], ["0.1", "0.3", "1", "3", "10", "30"])
     plots.curves(ax, {words: [(range(1, 13), widths) for widths in some] for words, some in grown.items()},
                  dict(zip(grown, (plots.WRONG, plots.RIGHT), strict=True)))
-    plots.claim(ax, "overlap", y=1)
+    plots.claim(ax, "they touch", y=1)
     return plots.save(fig, name, "Below 1 some entry of u still tells the two boxes apart (half-widths added, divided "
                       "by the distance of the middles; the best of 64 entries). Thin: ten networks each; thick: their "
                       "medians.")
