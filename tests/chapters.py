@@ -641,6 +641,9 @@ def trials(said):
 
 def rate_headings(said, runs, saves, high):
     last = [sum(r["loss"][950:1000]) / 50 for r in runs[1e-1].values()]
+    wait = median(map(sums, runs[1e-4].values()))
+    assert 1000 < wait < NEVER
+    assert f"0.0001 reaches 99% after the right edge, at {number(wait)} in" in said.titles["05_learning_rate"]
     dose = trials(said)
     new, mild, one, three, five, divided, times4 = dose.values()
     assert list(dose)[-2:] == ["÷ 4", "× 4"]
