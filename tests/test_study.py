@@ -215,14 +215,6 @@ def test_a_model_that_saw_its_batches_once_shows_no_gap_and_one_that_learned_the
     assert gap > 4 * error
 
 
-def test_large_weights_saturate_units():
-    run = Run(TINY, model=Adder(TINY))
-    with torch.no_grad():
-        for p in run.model.rnn.parameters():
-            p *= 30
-    assert dissect.saturated(run) > 0.5 > 0.1 > dissect.saturated(Run(TINY, model=Adder(TINY)))
-
-
 def test_what_was_replayed_at_5000_digits_is_read_by_depth_and_seed(home):
     name = dissect.name_of(9, 7)
     assert dissect.replayed([9], [7, 8]) == {}

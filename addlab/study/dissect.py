@@ -1,4 +1,4 @@
-"""What finished models do: on batches they were trained on, and how many of their units saturate.
+"""What finished models do on batches they were trained on.
 
 python -m addlab.study.dissect    measure at 5000 digits what is missing in records/studies/overfitting.json
 """
@@ -11,7 +11,6 @@ import numpy as np
 
 import addrnn
 from addlab import engine
-from addlab.study.carries import walk
 from addlab.study.experiments import FIRST, LAYERS, configs, recorded
 from addlab.study.studies import recall, results
 
@@ -46,12 +45,6 @@ def replayed(layers, seeds):
 def name_of(layers, seed):
     """The name of a model of 5000 digits in the study's file."""
     return f"layers {layers}, batch 300, seed {seed}"
-
-
-def saturated(run, count=20):
-    """Share of the top layer's states beyond ±0.99, where tanh passes hardly any gradient, on random sums."""
-    num1, num2, _ = addrnn.sample(count, run.config.digit_len, np.random.default_rng(3))
-    return float((np.abs(walk(run.model, num1, num2)[0][:, -1, :, : run.config.hidden]) > 0.99).mean())
 
 
 def main(count=5):
