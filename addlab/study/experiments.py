@@ -100,7 +100,7 @@ WEIGHTS = frozenset(
     + configs(FIRST, digit_len=5000, layers=LAYERS, batches=300)              # 02, 03: the same
     + EXPERIMENTS["1000-cells"] + EXPERIMENTS["1000-cells-more"]              # 04: the start state
     + EXPERIMENTS["5000-cells"]                                               # 04: the same
-    + [config for config in EXPERIMENTS["rates"] if config.seed < 3]          # 05: saturated units
+    + [config for config in EXPERIMENTS["rates"] if config.seed < 3]          # 05: for who looks into them
 )
 
 

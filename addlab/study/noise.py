@@ -1,6 +1,6 @@
 """Noise on the state in training: which adders that saw nothing but random sums are proved, and by what?
 
-After each column Gaussian noise is added to the state that the next column reads (for bases 2 and 4 Oliva &
+After each column Gaussian noise is added to the state that the next column reads (for sums in different bases Oliva &
 Lago-Fernández 2020, arXiv:2005.13971; on the weights Jim, Giles & Horne 1996). A state that must survive it needs two
 rests far apart. Each of these can come out otherwise:
 
