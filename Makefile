@@ -2,23 +2,22 @@ PYTHON ?= python3.11
 VENV = .venv
 HERE := $(shell printf '%s' '$(subst ','\'',$(CURDIR))' | cksum | tr ' ' -)
 READY = $(VENV)/.ready-$(HERE)
-NBCONVERT = $(VENV)/etc/jupyter/jupyter_nbconvert_config.py
 RUN = PYTHONPATH="$$PWD" OMP_NUM_THREADS=1 $(VENV)/bin/python
 WORKERS ?= 2
 
 .PHONY: report test lab bench retrain verify torture clean
 
 # BOOK=notebooks/mine.ipynb runs that notebook alone and builds its page and PDF; its records go where lab's go.
-report: $(READY) $(NBCONVERT)
+report: $(READY)
 	$(RUN) -m tools.report $${BOOK:+"$$BOOK"}
 
-test: $(READY) $(NBCONVERT)
+test: $(READY)
 	$(RUN) -m ruff check .
 	$(RUN) -m pytest -n $(WORKERS) --dist loadfile
 
 # What is tried here leaves the shipped records and figures alone: it writes to lab/, or where ADDRNN_HOME says.
 # PORT=9000 chooses a port, BROWSER=no opens no browser.
-lab: $(READY) $(NBCONVERT)
+lab: $(READY)
 	@echo '$(PORT)' | grep -Eqx '[0-9]{0,5}' && [ '0$(PORT)' -le 65535 ] || \
 	 { echo "addrnn: PORT: got $(PORT), allowed is a whole number up to 65535" >&2; exit 2; }
 	@$(VENV)/bin/python -m nbformat.sign notebooks/*.ipynb  # else JupyterLab shows no SVG before a cell is run
@@ -42,9 +41,6 @@ torture: $(READY)
 clean:  # not lab/, which is yours
 	rm -rf report build .pytest_cache .ruff_cache .hypothesis *.egg-info __pycache__ */__pycache__ */*/__pycache__
 
-$(NBCONVERT): tools/jupyter_nbconvert_config.py $(READY)
-	@mkdir -p $(@D) && cp $< $@
-
 # The one place that installs: again whenever the dependencies change, or this folder is a copy of another.
 $(READY): pyproject.toml constraints.txt
 	@case "$$PWD" in *[:{}$$\"\`\\]*) printf '%s\n' "addrnn: folder: got $$PWD, allowed is a name without : { } $$ \" \` \\,\
@@ -54,4 +50,5 @@ $(READY): pyproject.toml constraints.txt
 	@echo "addrnn: installing into $(VENV), once: two to four minutes"
 	$(PYTHON) -m venv --clear $(VENV)
 	$(VENV)/bin/python -m pip install --constraint constraints.txt --editable '.[report,lab,cluster,test]'
+	@mkdir -p $(VENV)/etc/jupyter && cp tools/jupyter_nbconvert_config.py $(VENV)/etc/jupyter
 	@touch $@
