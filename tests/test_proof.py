@@ -396,7 +396,8 @@ def test_torch_computes_its_functions_as_exactly_as_the_checker_assumes(function
 
 def test_every_certificate_holds_with_the_tanh_of_a_gpu_too(monkeypatch):
     """cuDNN's cells are further off than is assumed; with twice their error the boxes hold, and leads hardly fall."""
-    (gpu,) = json.loads((ROOT / "records" / "studies" / "functions.json").read_text())
+    measured = json.loads((ROOT / "records" / "studies" / "functions.json").read_text())
+    (gpu,) = (row for row in measured if row["device"] != "cpu")
     assert float(checker.FUNCTION_ERROR) < max(gpu["errors"].values()) < 2**-16
     monkeypatch.setattr(checker, "FUNCTION_ERROR", checker.arb(2) ** -16)
     for path in sorted(PROOFS.glob("*.json")):

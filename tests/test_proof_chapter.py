@@ -266,7 +266,7 @@ def test_the_smallest_adder_is_as_told():
 
 def test_the_gpu_is_as_far_off_as_told():
     """The sentence against the record; that all certificates hold with 2^-16 is tested in test_proof.py."""
-    (gpu,) = study("functions")
+    (gpu,) = (row for row in study("functions") if row["device"] != "cpu")
     cells = [error for name, error in gpu["errors"].items() if not name.startswith("torch.")]
     assumed = float(checker.FUNCTION_ERROR)
     assert assumed == 2.0**-20 and "H100" in gpu["device"]

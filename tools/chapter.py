@@ -109,12 +109,13 @@ class Chapter:
         (self.folder / f"{name}.svg").write_text(data["image/svg+xml"], "utf-8")
         stacked = found(f"figures/narrow/{name}.svg")
         attributes = f'alt="{escape(" ".join(about.get("alt", data["text/plain"]).split()))}"'
-        attributes += f' points="{points(data["image/svg+xml"])[0]:g}"'
+        width, height = points(data["image/svg+xml"])
+        attributes += f' points="{width:g}"'
         if stacked.exists():
             attributes += f' narrow="{stacked}"'
-            (_, high), (across, tall) = points(data["image/svg+xml"]), points(stacked.read_text("utf-8"))
-            if tall < high + CAPTION:  # one panel: on paper it stands with its caption beside it
-                attributes += f' printed="{stacked}" printed-points="{across:g}" printed-tall="{tall:.0f}"'
+            across, tall = points(stacked.read_text("utf-8"))
+            if tall < height + CAPTION:  # one panel: on paper it stands with its caption beside it
+                attributes += on_paper(stacked, across, tall)
         if not number:
             return image(caption, name, attributes)
         return image(f"**Figure {number}.** {caption}", name, f"#figure-{number} {attributes}")
@@ -152,6 +153,11 @@ def wide(picture):
 def points(svg):
     """Width and height of an SVG of `plots.save`."""
     return tuple(map(float, re.search(r' viewBox="0 0 (\S+) (\S+)"', svg).groups()))
+
+
+def on_paper(file, across, tall):
+    """The attributes of a picture for which a PDF takes another file, of so many points, with its caption beside it."""
+    return f' printed="{file}" printed-points="{across:g}" printed-tall="{tall:.0f}"'
 
 
 def from_html(html):

@@ -1,7 +1,7 @@
 """Studies that try everything: python -m tools.exhaust [STUDY ...], else all of them.
 
 Writes records/studies/NAME.json, a JSON list, a dict for each model. What is there is not made again; to verify, delete
-it and run this once more: the engine gives every machine the same bits, so the same file.
+it and run this once more: the engine gives every machine the same bits, so the same file; `functions` is of a device.
 """
 
 from addlab import command
@@ -88,10 +88,11 @@ def functions():
     """How exactly a device computes tanh and σ, over every float32; the device is that of ADDRNN_DEVICE."""
     device = pick_device(None)
     name = device_name(device)
-    rows = [row for row in studies.rows(FOLDER / "functions.json") if row["device"] != name]
-    row = {"device": name, "torch": torch.__version__, "errors": errors(device)}
-    print(json.dumps(row), flush=True)
-    studies.write_rows(FOLDER / "functions.json", [*rows, row])
+    rows = studies.rows(FOLDER / "functions.json")
+    if not any(row["device"] == name for row in rows):
+        rows.append({"device": name, "torch": torch.__version__, "errors": errors(device)})
+        print(json.dumps(rows[-1]), flush=True)
+        studies.write_rows(FOLDER / "functions.json", rows)
 
 
 STUDIES = {"states": states, "short_sums": short_sums, "functions": functions}

@@ -12,7 +12,7 @@ from addlab.article import pictures
 from addlab.article.words import words
 from addlab.study import claims, views
 from addlab.study.experiments import gpu_runs
-from tools.chapter import fence, image
+from tools.chapter import fence, image, on_paper
 
 LINE = 690  # points: what a line of the PDF is as wide as, before it is scaled
 ROOT = Path(__file__).resolve().parents[1]
@@ -53,7 +53,7 @@ def printed(name, still, panels, folder):
     (folder / f"{name}.svg").write_text(svg, "utf-8")
     about = f'alt="{escape(f"{question} {note}")}" points="{across}"'
     if across < LINE / 2:
-        about += f' printed="{name}.svg" printed-points="{across}" printed-tall="{tall}"'
+        about += on_paper(f"{name}.svg", across, tall)
     return f"::: {{only=pdf}}\n{image(f'**{question}** {note}', name, about)}\n:::"
 
 

@@ -46,7 +46,8 @@ export default function mount(root, data) {
                        carries, said, bars, truth);
   const labels = element("div", {class: "labels", "aria-hidden": "true"},
                          ...["carry", "it says", "how sure", ""].map(text => element("span", {}, text)));
-  const sum = element("div", {class: "sum digits", onfocusout: leave}, boxes[0], element("span", {class: "plus"}, "+"), boxes[1], labels, rows);
+  const sum = element("div", {class: "sum digits", onfocusout: leave},
+                      boxes[0], element("span", {class: "plus"}, "+"), boxes[1], labels, rows);
   const verdict = element("p", {class: "verdict"}), tip = element("p", {class: "tip", hidden: true});
   const finds = element("div", {class: "row finds", hidden: true}, element("span", {}, "Found:"));
   const find = button("", search, {class: "main"}), more = button("Hint", takeHint);

@@ -9,6 +9,7 @@ import addrnn
 from addlab import files
 
 RANDOM_SUMS = 10_000
+SHOWN = 300  # batches of the recorded run
 SHIPPED = "runs/default/seed0"  # the network of the first piece
 
 
@@ -57,7 +58,7 @@ def learn():
     from addlab.study.experiments import configs, recorded  # they need all of addlab.study
 
     runs = recorded(configs([0], layers=1))
-    return {name: np.convolve(values[:300], np.ones(10) / 10, "valid").round(3).tolist()
+    return {name: np.convolve(values[:SHOWN], np.ones(10) / 10, "valid").round(3).tolist()
             for run in runs for name, values in (("loss", run.loss), ("right", run.batch_accuracy))}
 
 

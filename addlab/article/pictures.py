@@ -14,7 +14,7 @@ from addlab.study.start import with_lead
 
 PAINT = "var(--no-carry)", "var(--carry)"
 PAINT_OF = "ink", "wrong"  # of a digit that is right, and of one that is not
-NINES, SHOWN = 60, 300  # columns, batches
+NINES = 60  # columns
 SMALLER = 11 / 13  # what makes a still's letters as large as those of a figure
 WIDTH = 330  # of a panel, in px: two side by side, or one below the other on a phone
 
@@ -58,14 +58,13 @@ def beat():
 
 def learn():
     """A recorded run of one layer: its loss and its share of right sums, batch by batch."""
-    run, panels = recorded(configs([0], layers=1))[0], []
-    for name, values, top in (("Loss of each batch", run.loss, np.log(10) * 1.15),
-                              ("Share of sums with every digit right", run.batch_accuracy, 1)):
-        shown = np.convolve(values[:SHOWN], np.ones(10) / 10, "valid")
-        across, y = np.linspace(4, WIDTH - 60, len(shown)), 130 - 110 * shown / top
+    run, curves, panels = recorded(configs([0], layers=1))[0], data.learn(), []
+    for name, shown, top in (("Loss of each batch", curves["loss"], np.log(10) * 1.15),
+                             ("Share of sums with every digit right", curves["right"], 1)):
+        across, y = np.linspace(4, WIDTH - 60, len(shown)), 130 - 110 * np.array(shown) / top
         marks = [line([(4, level), (WIDTH - 60, level)], "var(--line)", 1) for level in (20, 130)]
         marks += [line(zip(across, y, strict=True), PAINT[0], 2), words(4, 150, 0, "start"),
-                  words(WIDTH - 60, 150, f"batch {SHOWN}", "end"),
+                  words(WIDTH - 60, 150, f"batch {data.SHOWN}", "end"),
                   words(WIDTH - 54, y[-1] + 4, f"{shown[-1]:.2f}", "start", PAINT[0])]
         panels.append(panel(name, 156, marks))
     return piece("Can a network find out from sums alone how to add?", panels,

@@ -209,9 +209,9 @@ def fewer(ratio):
     return f"{abs(1 - ratio[0]):.0%} {'more' if ratio[0] > 1 else 'fewer'}"
 
 
-def table(head, rows):
-    """A Markdown table; head and rows are lists of cells."""
-    lines = [head, ["---"] * len(head), *rows]
+def table(head, rows, counts=()):
+    """A Markdown table; head and rows are lists of cells; those below the heads `counts` stand to the right."""
+    lines = [head, ["---:" if name in counts else "---" for name in head], *rows]
     return Markdown("\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines))
 
 

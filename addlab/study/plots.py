@@ -196,26 +196,24 @@ def quiet_place(ax, y, text):
     return min(inside, key=covered)  # the first of equals
 
 
-def dots(ax, rows, colours=None, crisp=False):
+def dots(ax, rows, colours=None):
     """A row of dots for each setting, one for each seed, its median as a bar; top row first.
 
-    rows: {name: values}, inf where the event never came: these are counted in words at the end of the row. Where dots
-    lie on one another, `crisp` draws them with a white edge, and the bar thin and dark above them.
+    rows: {name: values}, inf where the event never came: these are counted in words at the end of the row.
     """
-    look = {"markeredgecolor": "white", "markeredgewidth": 0.6} if crisp else {"alpha": 0.75, "markeredgewidth": 0}
     for y, (key, values) in enumerate(rows.items()):
         paint = colours[key] if colours else INK
         values = np.asarray(values, float)
         height = y + (np.linspace(-0.25, 0.25, len(values)) if len(values) > 1 else np.zeros(1))
         came = np.isfinite(values)
-        ax.plot(values[came], height[came], "o", color=paint, markersize=4.5, **look)
+        ax.plot(values[came], height[came], "o", color=paint, markersize=4.5, markeredgecolor="white",
+                markeredgewidth=0.6)
         if not came.all():
             ax.annotate(f"{sum(~came)} later" if came.any() else "all later", (1, y), (4, 0), fontsize=9.5, color=paint,
                         xycoords=("axes fraction", "data"), textcoords="offset points", va="center")
         middle = np.median(values) if len(values) else math.inf
         if math.isfinite(middle):
-            ax.plot([middle, middle], [y - 0.36, y + 0.36], color=INK if crisp else paint,
-                    linewidth=1.5 if crisp else 3, zorder=3 if crisp else 1.5)
+            ax.plot([middle, middle], [y - 0.36, y + 0.36], color=INK, linewidth=1.5, zorder=3)
     ax.set_yticks(range(len(rows)), list(rows))
     ax.set_ylim(len(rows) - 0.4, -0.6)
     ax.grid(visible=False, axis="y")

@@ -100,7 +100,7 @@ def arrivals(kind, panels, title, name, caption="", sharey=False, until=0):
         names = names_of(kind, times)
         plots.axis(ax, panel, "batch", log="x" * wide, xlim=(0.8 * min(reached) * wide, 1.08 * max(*reached, until)))
         plots.dots(ax, {names[value]: list(values.values()) for value, values in times.items()},
-                   {names[value]: plots.colour(kind, value) for value in times}, crisp=True)
+                   {names[value]: plots.colour(kind, value) for value in times})
     return plots.save(fig, name, caption)
 
 

@@ -1,7 +1,7 @@
 -- What Markdown does not say by itself, for the pages and for the PDF.
 local page = FORMAT:match("html") ~= nil
 local sections, title = pandoc.List(), nil
-local LONG = 6 -- lines of code, which a page may part
+local LONG = 6 -- lines of code, which need not stand with their output
 local alone = PANDOC_WRITER_OPTIONS.variables.alone and tostring(PANDOC_WRITER_OPTIONS.variables.alone)
 
 local function quoted(text)
@@ -46,7 +46,8 @@ function Image(image)
     local tall = image.attributes["printed-tall"]
     local width = points and ", width: size(" .. points .. ")" or share and ", width: " .. share .. "%" or ""
     local printed = image.attributes.printed
-    return pandoc.RawInline("typst", (printed and "#narrow(" or "#image(") .. quoted(printed or image.src) .. ", alt: " .. quoted(alt) .. width .. (tall and ", tall: " .. tall or "") .. ")")
+    local call = (printed and "#narrow(" or "#image(") .. quoted(printed or image.src) .. ", alt: " .. quoted(alt)
+    return pandoc.RawInline("typst", call .. width .. (tall and ", tall: " .. tall or "") .. ")")
   end
 end
 
@@ -122,14 +123,6 @@ function Table(tab)
   return tab
 end
 
--- The mark of an undecided seed is a dot as large as the others, half of it filled.
-local function undecided(str)
-  local others = str.text:gsub("·", ""):gsub("●", ""):gsub("○", "")
-  if not others:match("%S") then
-    return pandoc.Str((str.text:gsub("·", "◐")))
-  end
-end
-
 -- Code is folded away on a page and left out of the PDF, but for what is shown on purpose.
 function Div(div)
   local only = div.attributes.only
@@ -138,9 +131,6 @@ function Div(div)
   end
   if only and not page and #div.classes == 0 and div.identifier == "" then
     return div.content -- so that what leads to it is seen
-  end
-  if div.classes:includes("verdict") or div.classes:includes("verdicts") then
-    div = div:walk({ Str = undecided })
   end
   if div.attributes.widths then -- of a table's columns, in percent
     local widths = div.attributes.widths
