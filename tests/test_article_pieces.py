@@ -400,7 +400,7 @@ def luminance(colour):
 
 @pytest.mark.parametrize("name", article.PIECES)
 def test_piece_has_a_still_where_script_is_off(browser, facts, name):
-    still = getattr(pictures, name)()
+    still = getattr(pictures, name)().html
     browser.open(article.html(name, facts[name], still), width=390, script=False)
     body = browser.driver.find_element("tag name", "body")
     question = browser.driver.find_element("css selector", ".question")

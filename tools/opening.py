@@ -26,13 +26,12 @@ def opening(chapters):
     for row in facts["claims"]["claims"]:  # as the links below
         row["link"] = row["link"] if row["link"] and row["link"].partition(".")[0] in stems else None
     stills = article.stills() | {"claims": pictures.claims(facts["claims"])}
-    places, programs = article.parts(facts, stills)
+    places, programs = article.parts(facts, {name: still.html for name, still in stills.items()})
     pieces = {"claims_piece" if name == "claims" else name: raw(place) for name, place in places.items()}
     if chapters:
-        on_paper = {"beat": (stills["beat"], slice(None)), "fade": (stills["fade"], slice(2)),
-                    "machine": (pictures.boxes(), slice(None))}
-        for name, (still, panels) in on_paper.items():
-            pieces[name] += "\n\n" + printed(name, still, panels, chapters[0].folder)
+        for name, still, count in (("beat", stills["beat"], 1), ("fade", stills["fade"], 2),
+                                   ("machine", pictures.boxes(), 1)):
+            pieces[name] += "\n\n" + printed(name, still, count, chapters[0].folder)
     template = (ROOT / "tools" / "template" / "opening.md").read_text("utf-8")
     template = re.sub(r"\[([^\]]+)\]\((\w+)\.ipynb\)",  # a report of some chapters links to these alone
                       lambda link: link[0] if link[2] in stems else link[1], template)
@@ -47,14 +46,14 @@ def raw(html):
     return f":::: {{only=page}}\n{fence(html, '{=html}')}\n::::"
 
 
-def printed(name, still, panels, folder):
-    """Panels of a piece's still as a figure of the PDF; one panel has its caption beside it."""
-    question, svg, (across, tall), note = pictures.printed(still, panels)
+def printed(name, still, count, folder):
+    """The first `count` panels of a piece's still as a figure of the PDF; one panel has its caption beside it."""
+    svg, across, tall = pictures.printed(still, count)
     (folder / f"{name}.svg").write_text(svg, "utf-8")
-    about = f'alt="{escape(f"{question} {note}")}" points="{across}"'
+    about = f'alt="{escape(f"{still.question} {still.caption}")}" points="{across}"'
     if across < LINE / 2:
         about += on_paper(f"{name}.svg", across, tall)
-    return f"::: {{only=pdf}}\n{image(f'**{question}** {note}', name, about)}\n:::"
+    return f"::: {{only=pdf}}\n{image(f'**{still.question}** {still.caption}', name, about)}\n:::"
 
 
 def claims_table(chapters):

@@ -1,8 +1,10 @@
 """The pieces as still pictures, for where no script runs: HTML with small SVGs in the colours of the style sheet."""
 
 import re
-from html import escape, unescape
+from html import escape
+from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -19,14 +21,25 @@ SMALLER = 11 / 13  # what makes a still's letters as large as those of a figure
 WIDTH = 330  # of a panel, in px: two side by side, or one below the other on a phone
 
 
+class Still(NamedTuple):
+    """A piece where no script runs: a page shows its HTML, paper some of its panels {title: (height in px, marks)}."""
+
+    html: str
+    question: str
+    panels: dict
+    caption: str
+
+
 def piece(question, panels, caption):
-    """A question, its panels, and what they show, in the words of the living piece."""
-    return (f'<h3 class="question">{escape(question)}</h3>\n<div class="pair">{"".join(panels)}</div>\n'
+    """A still of a question, its panels, and what they show, in the words of the living piece."""
+    figures = "".join(panel(title, *drawn) for title, drawn in panels.items())
+    html = (f'<h3 class="question">{escape(question)}</h3>\n<div class="pair">{figures}</div>\n'
             f'<p class="note">{escape(caption)}</p>\n')
+    return Still(html, question, panels, caption)
 
 
 def panel(title, height, marks):
-    """A figure of one SVG, `height` px high, with its title above."""
+    """A figure of one SVG with its title above."""
     return (f'<figure><figcaption>{escape(title)}</figcaption><svg class="still" viewBox="0 0 {WIDTH} {height}" '
             f'role="img" aria-label="{escape(title)}" fill="none" font-size="13">{"".join(marks)}</svg></figure>')
 
@@ -52,13 +65,13 @@ def beat():
             wrong = text is said and digit != total[::-1][place : place + 1]
             marks.append(f'<g font-size="22">{words(230 - 22 * place, y, digit, fill=f"var(--{PAINT_OF[wrong]})")}</g>')
     return piece(f"This network got {facts['right']:,} of {facts['count']:,} random sums right. But not this one.",
-                 [panel("The shortest wrong sum that a search found", 135, marks)],
+                 {"The shortest wrong sum that a search found": (135, marks)},
                  "It reads two numbers column by column, from the right, and answers each with a digit.")
 
 
 def learn():
     """A recorded run of one layer: its loss and its share of right sums, batch by batch."""
-    run, curves, panels = recorded(configs([0], layers=1))[0], data.learn(), []
+    run, curves, panels = recorded(configs([0], layers=1))[0], data.learn(), {}
     for name, shown, top in (("Loss of each batch", curves["loss"], np.log(10) * 1.15),
                              ("Share of sums with every digit right", curves["right"], 1)):
         across, y = np.linspace(4, WIDTH - 60, len(shown)), 130 - 110 * np.array(shown) / top
@@ -66,7 +79,7 @@ def learn():
         marks += [line(zip(across, y, strict=True), PAINT[0], 2), words(4, 150, 0, "start"),
                   words(WIDTH - 60, 150, f"batch {data.SHOWN}", "end"),
                   words(WIDTH - 54, y[-1] + 4, f"{shown[-1]:.2f}", "start", PAINT[0])]
-        panels.append(panel(name, 156, marks))
+        panels[name] = 156, marks
     return piece("Can a network find out from sums alone how to add?", panels,
                  f"A recorded run of one layer of {run.config.hidden} units. It sees random sums and their answers, "
                  f"nothing else; each batch is {run.config.batch_size} fresh sums of {run.config.digit_len} digits.")
@@ -80,7 +93,7 @@ def prove():
         x, high = 4 + step * place, 120 * new / max(columns)
         marks += [f'<path d="M{x:.4g} 150h{step - 6:.4g}v{-high:.4g}h{6 - step:.4g}z" fill="{PAINT[0]}"/>',
                   words(x + step / 2 - 3, 144 - high, new), words(x + step / 2 - 3, 168, place + 1)]
-    return piece("Train a network and prove it", [panel("New states by columns read", 174, marks)],
+    return piece("Train a network and prove it", {"New states by columns read": (174, marks)},
                  "A network trained with noise, its state rounded to whole numbers after each column. No column leads "
                  f"out of these {found['states']:,} states, and every digit is right: so it adds numbers of every "
                  "length.")
@@ -88,7 +101,7 @@ def prove():
 
 def fade():
     """The probe's readings along nines, a panel for each way of training, a pair of lines for each seed."""
-    panels = []
+    panels = {}
     for name, models in pieces.trained().items():
         across = np.linspace(72, WIDTH - 8, NINES)
         marks = []
@@ -101,7 +114,7 @@ def fade():
             weights = carries.probe(model)
             for first, paint in enumerate(PAINT):
                 marks.append(line(zip(across, height(reading(model, weights, first)), strict=True), paint))
-        panels.append(panel(f"Training: {name}, {len(models)} seeds", 198, marks))
+        panels[f"Training: {name}, {len(models)} seeds"] = 198, marks
     return piece("How long does a carry last?", panels,
                  "How clearly the state shows the carry in 999…9 + 1 and 999…9 + 0, nine after nine: a weighted sum of "
                  "the state’s numbers, fitted to be 1 for a carry and −1 for none. Where the two lines of a network "
@@ -127,7 +140,7 @@ def phantom():
     pairs = a[:, None], b[:, None]
     said = {"The ones are read first": half.model.predict(*pairs)[:, 0],
             "0 + 0 is read first": half.model.predict(*with_lead(*pairs))[:, 1]}
-    panels, counts = [], []
+    panels, counts = {}, []
     for name, digits in said.items():
         wrong = digits != (a + b) % 10
         counts.append(int(wrong.sum()))
@@ -135,7 +148,7 @@ def phantom():
         for these, fill in ((~wrong, "var(--shade)"), (wrong, "var(--wrong)")):
             squares = "".join(f"M{20 + 22 * x} {22 * y}h20v20h-20z" for x, y in zip(b[these], a[these], strict=True))
             marks.append(f'<path d="{squares}" fill="{fill}"/>')
-        panels.append(panel(f"{name}: {counts[-1]} wrong", 244, marks))
+        panels[f"{name}: {counts[-1]} wrong"] = 244, marks
     return piece("Where does the extra one come from?", panels,
                  f"Which pairs of ones digits a network gets wrong after {half.config.batches} batches of "
                  f"{half.config.digit_len} digits: {counts[0]} of 100. If a column 0 + 0 is read before them, it is "
@@ -144,7 +157,7 @@ def phantom():
 
 def dose():
     """Batches by length and the ones digit's share of the loss, as dose.js draws them, grouped by each."""
-    found, panels = pieces.dose(), []
+    found, panels = pieces.dose(), {}
     rows, left, right = found["rows"], 104, WIDTH - 44
     values = [batches for row in rows for batches in row["batches"]]
     low, high = np.log(0.9 * min(values)), np.log(1.03 * max(values))
@@ -168,7 +181,7 @@ def dose():
                           'stroke-width="1.5"/>' for batches in row["batches"]]
                 marks.append(words(x(max(row["batches"])) + 11, y + 9, f"{row['middle']:g}", "start", PAINT[0]))
             y += 34
-        panels.append(panel(f"Grouped by {'share' if way == 'share' else 'length'}", y, marks))
+        panels[f"Grouped by {'share' if way == 'share' else 'length'}"] = y, marks
     return piece("Is it the length, or the ones digit’s share of the loss?", panels,
                  "A dot is one network: how many batches it needs until 99% of sums are right. The number is the "
                  f"median of {found['seeds']} seeds. Filled: the natural share of the loss. Hollow: a share set by us. "
@@ -184,14 +197,15 @@ def claims(found=None):
         rows.append(f'<details open><summary><span class="says">{escape(row["says"])}</span>'
                     f'<span class="dots">{dots}</span><span class="word">{row["verdict"]}</span></summary>'
                     f'<p>{escape(row["found"])}{more}</p></details>')
-    return ('<h3 class="question">What did the course report claim, and is it so?</h3>\n'
-            f'<div class="list">{"".join(rows)}</div>\n')
+    question = "What did the course report claim, and is it so?"
+    html = f'<h3 class="question">{question}</h3>\n<div class="list">{"".join(rows)}</div>\n'
+    return Still(html, question, {}, "")
 
 
 def machine():
     """The ten parabolas of the small adder, with its latch down and up."""
     shift, closed = parabolas()
-    return piece("Watch a network that cannot go wrong", [panel(name, 150, marks) for name, marks in closed.items()],
+    return piece("Watch a network that cannot go wrong", {name: (150, marks) for name, marks in closed.items()},
                  "The adder of 52 parameters has two units: a latch, which is up for a carry, and a unit that measures "
                  "the sum. Of ten curves the highest at that point is the answer. A carry shifts all ten by "
                  f"{shift:.0f} places, and 300 cases prove that the right one is the highest at every length.")
@@ -199,30 +213,25 @@ def machine():
 
 def preview():
     """The same for what is shared: an SVG that needs no sheet, its two panels side by side."""
-    return alone({name: (145, "".join(marks)) for name, marks in parabolas()[1].items()}, "DejaVu Sans Mono")
+    return alone({name: (145, marks) for name, marks in parabolas()[1].items()}, "DejaVu Sans Mono")[0]
 
 
-def printed(still, panels=slice(None)):
-    """A still for paper: (its question, an SVG of those of its panels, its size in points, its note)."""
-    question, note = (unescape(re.search(pattern, still)[1]) for pattern in (
-        '<h3 class="question">(.*?)</h3>', '<p class="note">(.*?)</p>'))
-    found = re.findall(r'<figcaption>(.*?)</figcaption><svg [^>]*?viewBox="0 0 \d+ (\d+)"[^>]*>(.*?)</svg>', still)
-    drawn = {unescape(name): (int(high), marks) for name, high, marks in found[panels]}
-    svg = alone(drawn, "Libertinus Serif")
-    across, high = re.search(r'viewBox="-4 0 (\d+) (\d+)"', svg).groups()
-    return question, svg, (round(int(across) * SMALLER), round(int(high) * SMALLER)), note
+def printed(still, count=None):
+    """The first `count` panels of a still for paper, or all: (an SVG, its width and height in points)."""
+    svg, size = alone(dict(islice(still.panels.items(), count)), "Libertinus Serif")
+    return svg, *(round(side * SMALLER) for side in size)
 
 
 def alone(panels, font):
-    """Panels {title: (height, marks)} side by side as an SVG that needs no sheet."""
-    parts = [f'<g transform="translate({(WIDTH + 30) * place} 20)">{words(4, -4, name, "start")}{marks}</g>'
+    """Panels {title: (height, marks)} side by side as an SVG that needs no sheet, and its size in px."""
+    parts = [f'<g transform="translate({(WIDTH + 30) * place} 20)">{words(4, -4, name, "start")}{"".join(marks)}</g>'
              for place, (name, (_, marks)) in enumerate(panels.items())]
     sheet = Path(__file__).with_name("style.css").read_text("utf-8")
     colours = dict(reversed(re.findall(r"--([\w-]+): (#\w+)", sheet)))
     text = re.sub(r"var\(--([\w-]+)\)", lambda name: colours[name[1]], "".join(parts))  # the first are the light ones
     across, high = (WIDTH + 30) * len(panels) - 12, 20 + max(high for high, _ in panels.values())
     return (f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="-4 0 {across} {high}" fill="none" font-size="13" '
-            f'font-family="{font}">{text}</svg>')
+            f'font-family="{font}">{text}</svg>'), (across, high)
 
 
 def boxes():
@@ -237,7 +246,7 @@ def boxes():
                   f'fill-opacity="0.14" stroke="{paint}" stroke-width="1.5"/>',
                   words((left + right) / 2, (bottom if below > 0 else top) + below, name, fill=paint)]
     marks += [words(4, 178, "← latch down", "start"), words(WIDTH - 4, 178, "latch up →", "end")]
-    return piece("Two boxes hold every state that a sum leads to.", [panel("What the two units add up", 184, marks)],
+    return piece("Two boxes hold every state that a sum leads to.", {"What the two units add up": (184, marks)},
                  f"The adder of {small['parameters']} parameters. Across: its latch, which is up for a carry. "
                  "Upwards: its other unit, drawn 26 times as large. Both before their tanh.")
 
