@@ -47,7 +47,8 @@ function Image(image)
     local width = points and ", width: size(" .. points .. ")" or share and ", width: " .. share .. "%" or ""
     local printed = image.attributes.printed
     local call = (printed and "#narrow(" or "#image(") .. quoted(printed or image.src) .. ", alt: " .. quoted(alt)
-    return pandoc.RawInline("typst", call .. width .. (tall and ", tall: " .. tall or "") .. ")")
+    local typst = pandoc.RawInline("typst", call .. width .. (tall and ", tall: " .. tall or "") .. ")")
+    return pandoc.Span({ typst }, { tall = tall }) -- `room` asks for it
   end
 end
 
@@ -206,9 +207,8 @@ end
 -- The lines of text that a figure has room for beside it on paper, where it is narrow; else nil.
 local function room(figure)
   local lines
-  figure:walk({ RawInline = function(typst)
-    local tall = typst.text:match("^#narrow%(.*tall: (%d+)")
-    lines = tall and tonumber(tall) / 17 or lines
+  figure:walk({ Span = function(span)
+    lines = span.attributes.tall and span.attributes.tall / 17 or lines
   end })
   return lines
 end
