@@ -44,11 +44,13 @@ def test_answers_of_numpy_are_answers():
 def test_undecided_seeds_are_shown_and_chance_stands_beside_the_share():
     assert claims.share(seeds(2, 1, 1)) == "2 of 4 seeds, 1 undecided" and claims.share(seeds(1, 0)) == "1 of 1 seed"
     assert claims.evidence_of(seeds(13, 5, 2), 4) == (
-        "13 of 20 seeds, 2 undecided; 95% interval 41% to 91%; a random order would be right 1 time in 4")
+        "13 of 20 seeds, 2 undecided; 95% interval 41% to 91%; 5 by chance")
+    assert claims.evidence_of(seeds(13, 5, 2), 6) == (
+        "13 of 20 seeds, 2 undecided; 95% interval 41% to 91%; about 3 by chance")
+    assert claims.evidence_of(seeds(5, 0), 24) == "5 of 5 seeds; 95% interval 48% to 100%; fewer than 1 by chance"
     assert claims.evidence_of(seeds(0, 6), what="model") == "0 of 6 models; 95% interval 0% to 46%"
     assert claims.evidence_of(seeds(0, 6), 2, step="its last step, 3 before 2") == (
-        "0 of 6 seeds for its last step, 3 before 2; 95% interval 0% to 46%; a random order of these two would be "
-        "right 1 time in 2")
+        "0 of 6 seeds for its last step, 3 before 2; 95% interval 0% to 46%; 3 by chance")
 
 
 def test_an_order_is_asked_of_the_link_that_breaks_it():
@@ -143,8 +145,7 @@ def test_verdicts_are_merged_claim_by_claim_in_the_claims_order(home):
     entries = json.loads(path.read_text())
     assert list(entries) == ["C2", "C10a"]
     assert entries["C10a"] == {"verdict": "mixed", "sentence": "ten, again and whole",
-                               "evidence": "3 of 5 seeds; 95% interval 15% to 95%; "
-                                           "a random order would be right 1 time in 6",
+                               "evidence": "3 of 5 seeds; 95% interval 15% to 95%; fewer than 1 by chance",
                                "seeds": [True] * 3 + [False] * 2, "by": "so",
                                "measures": {"so": ["mixed", 3, 2, 0]}}
     before = path.read_bytes()

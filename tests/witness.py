@@ -9,6 +9,7 @@ import functools
 import io
 import json
 import math
+import re
 import struct
 from fractions import Fraction
 from itertools import pairwise
@@ -184,8 +185,12 @@ def verdict(claim, answers, among=None, what="seed", step=""):
     """How the verdict begins, and the evidence in it; `step` is what is counted of an order, if not the whole."""
     low, high = ends(answers)
     evidence = f"{share(answers, what)}{' for ' + step if step else ''}; 95% interval {low:.0%} to {high:.0%}"
-    chance = f"; a random order{' of these two' if step else ''} would be right 1 time in {among}" if among else ""
-    return f"**{claim}: {word(*answers)}.**", f"{evidence}{chance}."
+    if not among:
+        return f"**{claim}: {word(*answers)}.**", f"{evidence}."
+    expected = Fraction(sum(answers), among)
+    chance = ("fewer than 1" if expected < 1 else
+              str(expected) if expected.denominator == 1 else f"about {round(expected)}")
+    return f"**{claim}: {word(*answers)}.**", f"{evidence}; {chance} by chance."
 
 
 # What a notebook shows
@@ -241,10 +246,12 @@ class Said:
         for text in texts:
             assert text in self.text, f"{text!r} is not said in:\n{self.text}"
 
-    def judges(self, claim, answers, among=None, what="seed", step=""):
-        """The verdict on a claim is that of these answers: (yes, no, undecided)."""
+    def judges(self, claim, answers, among=None, what="seed", step="", asked=True):
+        """The verdict on a claim is that of these answers: (yes, no, undecided); there is none if others are asked."""
         begin, evidence = verdict(claim, answers, among, what, step)
-        found = next(" ".join(text.split()) for text in self.markdown if text.startswith(f"**{claim}: "))
+        if not asked:
+            begin = f"**{claim} is about other settings, so this is no verdict on it.**"
+        found = next(" ".join(text.split()) for text in self.markdown if re.match(rf"\*\*{claim}\b", text))
         self.judged.add(claim)
         assert found.startswith(begin) and evidence in found, f"{begin} {evidence} is not\n{found}"
 

@@ -122,14 +122,17 @@ def share(found, what="seed"):
 
 
 def evidence_of(found, among=None, what="seed", step=""):
-    """The share of yes with its 95% interval, and what chance would give where one of `among` orders is claimed.
+    """The share of yes with its 95% interval, and how many a random order gives where one of `among` is claimed.
 
     `step` says which step of an order was counted, where it is not the whole: `step_of`.
     """
     low, high = measures.interval(*counts(found))
     words = f"{share(found, what)}{f' for {step}' if step else ''}; 95% interval {low:.0%} to {high:.0%}"
-    order = "random order of these two" if step else "random order"
-    return words + (f"; a {order} would be right 1 time in {among}" if among else "")
+    if not among:
+        return words
+    chance = len(found) / among
+    about = "fewer than 1" if chance < 1 else f"about {chance:.0f}" if len(found) % among else f"{chance:.0f}"
+    return f"{words}; {about} by chance"
 
 
 def step_of(part, order, names):
@@ -233,16 +236,20 @@ def pairs(groups, pairs, by):
 
 # The verdicts of the report
 
-def record(claim, found, sentence, by_measure=None, among=None, what="seed", step=""):
+def record(claim, found, sentence, by_measure=None, among=None, what="seed", step="", asked=True):
     """Judge a claim and keep the verdict in records/verdicts.json; returns it as Markdown, to be shown.
 
     found: {seed: True, False or None}, or the same of whatever else `what` names. `sentence` says in plain words what
     was found, `by_measure` is what `flips` gives; `among` is how many orders the claimed one is one of, and `step` says
-    which step of an order `found` is about. Other claims' entries stay. Raises ValueError for an unknown claim, OSError
-    where the folder cannot be written.
+    which step of an order `found` is about. Where the settings are not those of the claim, `asked` is False: then what
+    was found is shown without a verdict, and nothing is kept. Other claims' entries stay. Raises ValueError for an
+    unknown claim, OSError where the folder cannot be written.
     """
     if claim not in CLAIMS:
         raise ValueError(f"claim: got {claim!r}, allowed is one of {' '.join(CLAIMS)}")
+    if not asked:
+        return Markdown(f"**{claim} is about other settings, so this is no verdict on it.** With these: "
+                        f"{dots(plain(found))} {evidence_of(found, among, what, step)}.")
     entry = {"verdict": judge(found), "sentence": " ".join(sentence.split()),
              "evidence": evidence_of(found, among, what, step), "seeds": plain(found),
              "by": next(iter(by_measure or {}), ""), "measures": by_measure or {}}

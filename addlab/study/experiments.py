@@ -90,6 +90,7 @@ EXPERIMENTS = {
     "100-digits-40-seeds": configs(LATER, digit_len=100, layers=(2, 3, 4), batches=250),
     "5000-digits-10-seeds": configs(range(5, 10), digit_len=5000, batches=200),
     "equal-parameters-upwards": configs(range(5), digit_len=100, hidden=WIDER, batches=250),
+    "100-digits-layers-fast": configs(range(10), digit_len=100, layers=(1, 2, 4), lr=1e-2, batches=250),
 }
 
 # What is done to a model after its training needs its weights; all other runs are read for their curves.

@@ -4,6 +4,7 @@ import json
 import math
 
 import numpy as np
+from matplotlib.ticker import LogLocator
 
 import addrnn
 from addlab import files
@@ -78,6 +79,7 @@ def draw_learning(axes, kind, groups, batches, about="", start=30, styles=None):
                                  (axes[1], "batch_accuracy", "sums wholly right", "share of a batch")):
         plots.axis(ax, about + title, "batch", label, log="xy" if of == "loss" else "x", xlim=limits,
                    ylim=None if of == "loss" else (-0.02, 1.02))
+        ax.yaxis.set_major_formatter("{x:g}")
         drawn = {value: [[points[: batches + 1 - measures.OVER] for points in measures.curve(run, of)] for run in runs]
                  for value, runs in groups.items()}  # no longer than the axes: a name stands where its line ends
         plots.curves(ax, drawn, colours, names, styles)
@@ -95,10 +97,12 @@ def arrivals(kind, panels, title, name, caption="", sharey=False, until=0):
     fig.get_layout_engine().set(w_pad=0.12)  # so that "3 later" is not read with the names of the next panel
     every = [batch for times in panels.values() for values in times.values() for batch in values.values()]
     reached = [batch for batch in every if math.isfinite(batch)] or [10, 100]
-    wide = max(reached) > 5 * min(reached)
+    wide = max(*reached, until) > 5 * min(reached)
     for ax, (panel, times) in zip(axes[0], panels.items(), strict=True):
         names = names_of(kind, times)
         plots.axis(ax, panel, "batch", log="x" * wide, xlim=(0.8 * min(reached) * wide, 1.08 * max(*reached, until)))
+        if wide and max(*reached, until) < 15 * min(reached):  # little more than a decade: four ticks in it
+            ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
         plots.dots(ax, {names[value]: list(values.values()) for value, values in times.items()},
                    {names[value]: plots.colour(kind, value) for value in times})
     return plots.save(fig, name, caption)
