@@ -175,17 +175,17 @@ def digit_length_headings(said, groups, falls, rises, half, five):
             (f"{leads[9]:.2f}", f"{alone:.2f}") == ("0.89", "0.68"),
         "Why the zero state is on the carry's side in every network, we do not know": all(
             set(look["off"]) == {0, 1} for look in looks),
-        "## Give the ones digit less weight, and 100 digits stall, too": dosed_late > 2 * dosed_half
+        "## Give the ones digit less weight, and 100 digits stall": dosed_late > 2 * dosed_half
             and 0.85 < at[100, 5000] / at[5000, 5000] < 1,  # as the figure's title says
         "100 digits must stall when we lower it alone": dosed_late > 2 * dosed_half,
         "So in the median the share makes up most of the delay": all(
             0.85 < at[100, n] / at[n, n] < 1.18 for n in (1000, 5000)) and 0.85 < at[1000, 100] / at[100, 100] < 1.18,
-        "In one seed of five, 100 digits take only 236 batches, 5000 digits 556": [
+        "In one seed of five, 100 digits take only 236 batches at 1/5001, 5000 digits 556": [
             (few, five[5000, 5000][seed]) for seed, few in five[100, 5000].items()
             if few < five[5000, 5000][seed] / 2] == [(236, 556)],
         "All five are later with 5000 digits (too few for a verdict)": compared(
             {n: five[n, 5000] for n in (100, 5000)}, (100, 5000)) == (5, 0, 0) and word(5, 0, 0) == "not settled",
-        "By loss, longer numbers come sooner. But long sums then wait for one digit, mostly because of its small share "
+        "By loss, longer numbers come sooner. Long sums then wait for one digit, mostly because of its small share "
         "of the loss: with a tenth, 5000 digits take about 200 batches (four seeds, [chapter 3](03_layers.ipynb))":
             first(falls) == "5000" and word(*compared(falls, (5000, 1000, 100, 10))) == "holds"
             and middle[100] < middle[1000] < middle[5000]
