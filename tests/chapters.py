@@ -61,7 +61,7 @@ def digit_length(said, digit_lens, seeds, **_):
     said.titled("02_arrivals",
                 f"First to a loss of 0.1: {first(falls, digits)}; to 99% of sums: {first(rises, digits)}")
     said.titled("02_digit_length",
-                f"Sums of {several(stalled)} digits begin to rise with the others, then stall" if stalled
+                f"At {several(stalled)} digits the share right rises early, then stalls" if stalled
                 else f"99% of sums are right first at {first(rises, digits)}")
     asked, answers = weakest(groups, loss, digit_lens[::-1])
     said.judges("C3", answers, math.factorial(len(asked)))
@@ -80,14 +80,14 @@ def digit_length(said, digit_lens, seeds, **_):
         said.says(f"The order {' before '.join(map(digits, asked))} is seen in {share(answers)}.")
     looks = half_trained("RNN")
     assert all(set(look["off"]) == {0, 1} for look in looks)
-    said.says("In **all of them** some digits are wrong, and each of these is exactly one too large.")
+    said.says("In **all of them** some digits are wrong, each exactly one too large.")
     five = {which: {seed: dosed(*which)[seed] for seed in range(5)} for which in (
         (100, 100), (100, 1000), (100, 5000), (1000, 100), (1000, 1000), (5000, 5000))}
     low, own = (number(median(five[which].values())) for which in ((100, 5000), (5000, 5000)))
     faster = compared({which: five[which] for which in ((1000, 100), (1000, 1000))}, ((1000, 100), (1000, 1000)))
     said.says(f"100 digits take **{low}** batches in the median; 5000 digits take {own}.",
               f"The share of 100 digits speeds up 1000 digits in **{share(faster)}**.")
-    said.titled("02_leads", "A column read before cures the ones digit, one that sums to 9 least")
+    said.titled("02_leads", "A column read first cures the ones digit; a sum of 9 cures it least")
     said.titled("02_dose", "With the same share, 100 digits take in the median nearly as long as 5000")
     return groups, falls, rises, half, five
 
@@ -122,7 +122,8 @@ def digit_length_headings(said, groups, falls, rises, half, five):
     said.titled("02_live", f"Batches until 99% of sums are right: {ten} at 10 digits and {hundred} at 100 digits")
     seeds = several([len(groups[n]) for n in (10, 100, 1000, 5000)])
     assert said.titles["02_arrivals"].endswith(
-        f"A dot is a seed, a bar the median of those shown; {seeds} from top to bottom.")
+        f"A dot is a seed ({seeds} from top to bottom), a bar the median of all, later ones included.")
+    assert [sum(sums(record) == NEVER for record in found.values()) for found in groups.values()] == [0, 0, 0, 1]
     assert said.titles["02_dose"].rstrip().split("\n")[-1].count("5 seeds each") and {
         len(found) for found in five.values()} == {5}
     slow, wide, long = (
@@ -136,55 +137,59 @@ def digit_length_headings(said, groups, falls, rises, half, five):
     tenth = [crossing([round(200 * x) for x in kept["batch_accuracy"]], lambda right: right >= 1980)
              for name, kept in json.loads((ROOT / "records" / "start.json").read_bytes()).items()
              if name.startswith("5000 digits, RNN, 3 layers") and name.endswith(": tenth")]
+    dosed_late = median(dosed(100, 5000).values())
+    dosed_half = median(
+        crossing(study("first_digit")[f"100 digits, share of 5000 digits, weights {seed}, data {seed}"]["sums"],
+                 lambda right: right >= 1000) for seed in range(5))
     stopped = [re.match(r"(\d+) digits, RNN, (\d) layers", name) for name in study("first_digit")["half-trained"]]
     stopped = [tuple(map(int, found.groups())) for found in stopped if found]
     table = [float(re.search(r"([\d.]+)%", row.split(" | ")[-1])[1]) for row in said.text.splitlines()
              if " batches | " in row]  # the least share of sums right without the ones digit
+    nine = [int(row.split(" | ")[1]) for row in said.text.splitlines() if " batches | " in row]
     return {
-        "## One seed, live: a hundred digits come before ten": all(hundred < ten for ten, hundred in live),
+        "## One seed, live: 100 digits come before 10": all(hundred < ten for ten, hundred in live),
         "Whole sums are right sooner, too, which C4 denies": live[0][1] < live[0][0],
-        "## Sums of 5000 digits begin to rise with short ones, then stall":
+        "## At 5000 digits half of the sums come late":
             begin[100] <= begin[5000] <= begin[10] and late > 4 * early,
-        "With 5000 digits half of the sums are right after about 160 batches, and 99% only after more than 700":
+        "With 5000 digits half of the sums are right after about 160 batches, but 99% only after more than 700":
             155 <= early <= 165 and late > 700 and middle[5000] > 700,
-        "## To a loss of 0.1, longer is sooner; by whole sums, a hundred digits come first":
+        "## By loss longer is sooner, by whole sums it is not":
             word(*compared(falls, (5000, 1000, 100, 10))) == "holds" and min(middle, key=middle.get) == 100
             and word(*compared({n: rises[n] for n in (10, 100)}, (10, 100))) in ("fails", "mostly fails"),
-        "From 1000 to 5000 digits only about two batches are saved in the ten seeds that both have, and":
+        "From 1000 to 5000 digits only about two batches are saved, and":
             1 <= saved <= 3 and len(falls[5000]) == len({*groups[1000]} & {*groups[5000]}) == 10,
         "at a loss of 0.01 the seeds [disagree](08_appendix.ipynb)": word(*weakest(
             groups, functools.partial(loss, level=Fraction(1, 100)), (5000, 1000, 100, 10))[1]) == "mixed",
+        "We stop nine networks of three layers early and look": sum(nine) == 9 == sum(k == 3 for _, k in stopped),
         "nearly all sums would be right if the ones digit did not count": len(table) == 4 and min(table[1:]) >= 95,
         "After 100 batches wrong digits lie all over the sum": table[0] < 50,
         "## The network takes the zero state for a carry": all(set(look["off"]) == {0, 1} for look in looks),
-        "to 21 networks of one to four layers, stopped early on 1000 or 5000 digits":
-            len(stopped) == len(looks) == 21 and {k for _, k in stopped} == {1, 2, 3, 4}
+        "We give these nine networks, and twelve of one, two or four layers, all 100 pairs of ones digits":
+            len(looks) == 21 and sorted(k for _, k in stopped if k != 3) == 4 * [1] + 4 * [2] + 4 * [4]
             and {n for n, _ in stopped} == {1000, 5000} and all(len(look["off"]) == 100 for look in looks),
         "The cure works in nearly every network": min(leads[:9] + leads[10:]) > 0.99 and sum(
             min(look["leads"][:9] + look["leads"][10:]) > 0.95 for look in looks) == 20,
         "A 9 passes the phantom on only in part": all(
             look["leads"][9] < min(look["leads"][:9] + look["leads"][10:]) for look in looks),
-        "behind it the median share right is 0.89, against 0.68 with no column":
+        "after it the median share right is 0.89, against 0.68 with no column":
             (f"{leads[9]:.2f}", f"{alone:.2f}") == ("0.89", "0.68"),
-        "why the zero state lies on the side of the carry in every network, we do not know": all(
+        "Why the zero state is on the carry's side in every network, we do not know": all(
             set(look["off"]) == {0, 1} for look in looks),
-        "## Give the ones digit less weight, and 100 digits take in the median nearly as long as 5000":
-            0.85 < at[100, 5000] / at[5000, 5000] < 1,
-        "100 digits must stall": median(dosed(100, 5000).values()) > 2 * median(
-            crossing(study("first_digit")[f"100 digits, share of 5000 digits, weights {seed}, data {seed}"]["sums"],
-                     lambda right: right >= 1000) for seed in range(5)),
+        "## Give the ones digit less weight, and 100 digits stall": dosed_late > 2 * dosed_half
+            and 0.85 < at[100, 5000] / at[5000, 5000] < 1,  # as the figure's title says
+        "100 digits must stall when we lower it alone": dosed_late > 2 * dosed_half,
         "So in the median the share makes up most of the delay": all(
             0.85 < at[100, n] / at[n, n] < 1.18 for n in (1000, 5000)) and 0.85 < at[1000, 100] / at[100, 100] < 1.18,
-        "Single seeds differ: in one of five, 100 digits take only 236 batches at 1/5001, where 5000 digits take 556": [
+        "In one seed of five, 100 digits take only 236 batches at 1/5001, 5000 digits 556": [
             (few, five[5000, 5000][seed]) for seed, few in five[100, 5000].items()
             if few < five[5000, 5000][seed] / 2] == [(236, 556)],
         "All five are later with 5000 digits (too few for a verdict)": compared(
             {n: five[n, 5000] for n in (100, 5000)}, (100, 5000)) == (5, 0, 0) and word(5, 0, 0) == "not settled",
-        "To a loss of 0.1, longer numbers take fewer batches. By whole sums, 100 digits come first of the four":
-            first(falls) == "5000" and first(rises) == "100" and word(*compared(
-                falls, (5000, 1000, 100, 10))) == "holds",
-        "Its small share of the loss explains most of the wait: with a tenth instead, 5000 digits take about 200 "
-        "batches (four seeds, [chapter 3](03_layers.ipynb))": len(tenth) == 4 and 190 <= median(tenth) <= 210
+        "By loss, longer numbers come sooner. Long sums then wait for one digit, mostly because of its small share "
+        "of the loss: with a tenth, 5000 digits take about 200 batches (four seeds, [chapter 3](03_layers.ipynb))":
+            first(falls) == "5000" and word(*compared(falls, (5000, 1000, 100, 10))) == "holds"
+            and middle[100] < middle[1000] < middle[5000]
+            and len(tenth) == 4 and 190 <= median(tenth) <= 210
             and median(tenth) - middle[100] < (middle[5000] - middle[100]) / 10,
         "In one seed, only in part": long < wide < slow,
     }
@@ -462,7 +467,8 @@ def cell_type(said, cells, digit_len, seeds, rates, sized_batches, **_):
         named = f"{best[cells[0]]} for every cell" if len(set(best.values())) == 1 else several(
             [f"{rate} for the {cell}" for cell, rate in best.items()])
         few = " (too few for a verdict)" if word(*answers) == "not settled" else ""
-        said.says(f"The best rate is {named}. With it, the {cells[0]} is first in {share(answers)}{few}. Median ")
+        said.says(f"The best rate is {named}. With it, the {cells[0]} is first in {share(answers)}{few}. "
+                  f"Median batches to 99% of sums right; in brackets, divided by the {cells[0]}'s:")
         both = together({(cell, at): found[cell] for at, found in enumerate((groups, own)) for cell in cells}, sums)
         middle = {key: median(times.values()) for key, times in both.items()}
         for cell in cells:
@@ -540,11 +546,11 @@ def cell_headings(said, low, high, sizes, own, led):
             and leading(together(own, sums), "RNN")[1:] == (0, 0),
         "an RNN of 115 units, as large as the GRU of 64, is sooner than it in every seed": len(both) >= 5 and all(
             wide[s] < gated[s] for s in both),
-        "every larger network is sooner than the smallest of its cell, in the median": all(
+        "In the median every larger network is even sooner than the smallest of its cell": all(
             middle < found[min(found)] for found in middles.values() for hidden, middle in found.items()
             if hidden > min(found)),
-        "the LSTM is now second in the median, the GRU last":
-            slower["RNN"][1] < slower["LSTM"][1] < slower["GRU"][1] and slower["GRU"][0] < slower["LSTM"][0],
+        "We try 0.00001, 0.0001, 0.001, 0.01 and 0.1 with each cell": all(
+            group(range(20), digit_len=100, cell=cell, lr=lr) for cell in sizes for lr in (1e-5, 1e-4, 1e-3, .01, .1)),
         "At 0.01 the lead shrinks but stays": all(
             1.05 < slower[cell][1] / slower["RNN"][1] < slower[cell][0] / slower["RNN"][0] - 0.05
             for cell in ("GRU", "LSTM")),
@@ -566,7 +572,7 @@ def cell_headings(said, low, high, sizes, own, led):
             and leading(together(own, sums), "RNN")[1:] == (0, 0),
         "In four seeds, most of its lead goes when a column 0 + 0 is read first": all(
             now[cell] - now["RNN"] < (then[cell] - then["RNN"]) / 2 for cell in ("GRU", "LSTM")),
-        "Not in this one seed: the RNN and the GRU are later, the LSTM a little sooner": [
+        "In this seed only the LSTM, and only a little": [
             cell for cell, (before, after) in padded.items() if after < before] == ["LSTM"]
             and 0.9 * padded["LSTM"][0] < padded["LSTM"][1],
     }

@@ -17,7 +17,6 @@ import sys
 
 import numpy as np
 
-from addlab import engine
 from addlab.engine import parameters
 from addlab.study import measures, plots
 from addlab.study.experiments import WEIGHTS, configs, recorded
@@ -143,18 +142,6 @@ def leads(model):
     return [round(float(right[first.sum(axis=0) == n].mean()), 4) for n in range(19)]
 
 
-def outweighed(run, count=200):
-    """How many times as long as the first column's own part of a batch's gradient that of all other columns is."""
-    batch = sample(count, run.config.digit_len, np.random.default_rng(5))
-
-    def gradient(columns):
-        engine.gradients(run.model, *(digits[:, :columns] for digits in batch))
-        return np.concatenate([p.grad.numpy().ravel() for p in run.model.parameters()]).astype(float)
-
-    whole, own = gradient(None), gradient(1) / (run.config.digit_len + 1)
-    return float(np.linalg.norm(whole - own) / np.linalg.norm(own))
-
-
 # In pictures
 
 def dose(digit_lens=(100, 1000, 5000), shares=(10, 100, 300, 1000, 5000), least=5):
@@ -212,7 +199,7 @@ def leads_figure():
     """Share of ones digits right behind a column, by what that sums to, a thin line a model; and without, in dots."""
     models = erring()
     alone = [float(np.mean(np.array(found["off"]) == 0)) for found in models]
-    fig, ax = plots.figure("A column read before cures the ones digit, one that sums to 9 least", height=2.4)
+    fig, ax = plots.figure("A column read first cures the ones digit; a sum of 9 cures it least", height=2.4)
     plots.axis(ax, "", "sum of the column read before the ones digit", "share right", xlim=(-2.9, 18.5),
                ylim=(-0.02, 1.02))
     plots.curves(ax, {"": [(list(range(19)), found["leads"]) for found in models]}, {"": plots.RIGHT})
