@@ -58,10 +58,12 @@ def frame(run, width=340, height=150):
     """Both curves so far, the loss from 3 to 0.001 on a logarithmic scale, as an SVG."""
     marks = [f'<text x="0" y="14">batch {len(run.loss)} of {run.config.batches}: loss {run.loss[-1]:.3f}, '
              f"{run.batch_accuracy[-1]:.0%} of the sums right</text>"]
-    heights = (3.5 + np.log10(np.clip(run.loss, 10**-3.5, 10**0.5))) / 4, np.array(run.batch_accuracy)
+    over = min(measures.OVER, len(run.loss))
+    (batches, losses), (_, right) = (measures.curve(run, of, over) for of in ("loss", "batch_accuracy"))
+    heights = (3.5 + np.log10(np.clip(losses, 10**-3.5, 10**0.5))) / 4, right
     for left, name, values in zip((0, width + 40), ("loss", "sums wholly right"), heights, strict=True):
         some = np.unique(np.linspace(0, len(values) - 1, 200).astype(int))
-        x, y = left + width * (some + 1) / run.config.batches, 40 + height * (1 - values[some])
+        x, y = left + width * batches[some] / run.config.batches, 40 + height * (1 - values[some])
         points = " ".join(f"{at:.1f},{level:.1f}" for at, level in zip(x, y, strict=True))
         marks.append(f'<path d="M{left} 40v{height}h{width}" fill="none" stroke="{plots.FAINT}"/><text x="{left + 6}" '
                      f'y="36">{name}</text><polyline points="{points}" fill="none" stroke="{plots.RIGHT}"/>')
