@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from conftest import ROOT
 from matplotlib.text import Text
-from test_labs import both, prose, shaken, shown, study
+from test_labs import GROUPS, both, prose, shaken, shown, study
 
 import addrnn
 from addlab.article import words
@@ -276,7 +276,9 @@ def test_three_hundred_cases_are_counted_as_they_are():
 
 
 def test_false_claims_are_false_and_rejected():
-    plain = addrnn.Adder.load(ROOT / "records" / "runs" / "layers=1" / "seed3.safetensors")
+    _, folder, _, count = GROUPS["1 layer, plain"]    # of chapter 6
+    assert count > 3
+    plain = addrnn.Adder.load(ROOT / "records" / "runs" / folder / "seed3.safetensors")
     certificate = proofs.certificates()["noise_seed0"]
     turned, sound = certificate.network(), certificate.network()
     entry = turned.embed_layer.weight.data.flatten().abs().argmax()
@@ -290,7 +292,7 @@ def test_false_claims_are_false_and_rejected():
     assert certificate.check().does == (
         "adds decimal numbers of every length, modulo 10^columns, exact with 1 column of zeros at the end")
     assert f"| the network of Fig. 7.1 | {accepted} |" in text
-    assert (f"| a plain network, which says 51 + 999,957 = {said[0]} (right: {51 + 999957:,}) | "
+    assert (f"| a plain one of chapter 6, which says 51 + 999,957 = {said[0]} (right: {51 + 999957:,}) | "
             "rejected: carry 0, 0 + 0: 0 does not beat 1") in text
     assert (f"| the first, one sign changed, which says 0 + 5 = {said[1]} | "
             "rejected: start, 0 + 5: 5 does not beat 4") in text

@@ -185,7 +185,7 @@ def noise_figure():
             for panel in panels]
     lowest = max(max(row) for row in rows)
     fig, axes = plots.figure(title, columns=2, height=1.05 + 0.21 * lowest,
-                             gridspec_kw={"width_ratios": [width(row) for row in rows], "wspace": 0.1})
+                             gridspec_kw={"width_ratios": [longest(row) for row in rows], "wspace": 0.1})
     for ax, panel, row in zip(axes, panels, rows, strict=True):
         for (group, name), y in panel.items():
             if not name:
@@ -216,9 +216,9 @@ def heights(groups):
     return places
 
 
-def width(rows):
-    """Of a panel, in marks: two rows of so many."""
-    return 2 * max(1, *map(len, rows.values()))
+def longest(rows):
+    """The marks of a panel's longest row."""
+    return max(1, *map(len, rows.values()))
 
 
 def marks(falling=True, **changes):
@@ -235,7 +235,7 @@ KEY = {"proved": "proved", "wrong": "a wrong sum is known", "open": "neither"}
 
 def proof_marks(ax, rows):
     """A row of marks for each {height: `marks`}: left of the networks as they are, right of them rounded."""
-    wide = width(rows) // 2
+    wide = longest(rows)
     for way, words in enumerate(("by boxes", "rounded")):
         shift = way * (wide + 1)
         plots.note(ax, words, shift - 0.4, -0.1)
