@@ -36,12 +36,13 @@ ROWS = {  # of the picture, group by group: {name: what is changed of the usual 
     "level of noise": {f"noise {level:g}": dict(noise=level) for level in LEVELS},
     "noise 1, but …": {
         "2000 batches": dict(batches=2000), "8000 batches": dict(batches=8000), "constant rate": dict(falling=False),
-        "sums of 5 digits": dict(digit_len=5), "sums of 20 digits": dict(digit_len=20),
+        "5 digits": dict(digit_len=5), "20 digits": dict(digit_len=20),
         "32 units": dict(hidden=32), "128 units": dict(hidden=128), "2 layers": dict(layers=2),
         "3 layers": dict(layers=3), "GRU": dict(cell="GRU"), "LSTM": dict(cell="LSTM")},
     "two changes": {
         "128 units, noise 2": dict(hidden=128, noise=2.0), "2 layers, noise 2": dict(layers=2, noise=2.0),
         "3 layers, noise 2": dict(layers=3, noise=2.0), "constant rate, noise 0": dict(falling=False, noise=0.0)}}
+PANELS = (("level of noise", "two changes"), ("noise 1, but …",))
 SHIPPED = 2  # proved networks of noise 1 whose certificates are kept
 
 
@@ -178,21 +179,23 @@ def noise_figure():
     full = [level for level in LEVELS if both(level)[0] == both(level)[1] > 0]
     title = "The proofs of networks that were trained with noise"
     if full == [1.0] and both(1.0)[1] == 10:
-        title = "Noise 1 is the only level at which all ten are proved both ways"
-    fig, axes = plots.figure(title, columns=2, height=0.9 + 0.21 * 13, gridspec_kw={"width_ratios": (2 * 10, 2 * 6)})
-    for ax, groups in zip(axes, (("level of noise", "two changes"), ("noise 1, but …",)), strict=True):
-        heights, y = {}, 0.0
-        for group in groups:
-            ax.annotate(group, (0, y - 0.1), (-8, 0), xycoords=("axes fraction", "data"), textcoords="offset points",
-                        ha="right", va="center", fontsize=9.5, fontweight="bold", color=plots.INK)
-            heights |= {name: y + k for k, name in enumerate(ROWS[group], 1)}
-            y = max(heights.values()) + 1.3
-        if "noise 1" in heights:
-            ax.axhspan(heights["noise 1"] - 0.5, heights["noise 1"] + 0.5, color=plots.CLAIM, zorder=0, linewidth=0)
-        changes = {name: change for group in groups for name, change in ROWS[group].items()}
-        proof_marks(ax, {height: marks(**{"noise": 1.0} | changes[name]) for name, height in heights.items()})
-        plots.axis(ax, "", ylim=(11.6, -0.7))
-        ax.set_yticks(list(heights.values()), list(heights))
+        title = "Of five levels of noise only 1 has all ten proved both ways"
+    panels = [heights(groups) for groups in PANELS]
+    rows = [{y: marks(**{"noise": 1.0} | ROWS[group][name]) for (group, name), y in panel.items() if name}
+            for panel in panels]
+    lowest = max(max(row) for row in rows)
+    fig, axes = plots.figure(title, columns=2, height=1.05 + 0.21 * lowest,
+                             gridspec_kw={"width_ratios": [longest(row) for row in rows], "wspace": 0.1})
+    for ax, panel, row in zip(axes, panels, rows, strict=True):
+        for (group, name), y in panel.items():
+            if not name:
+                ax.annotate(group, (0, y - 0.1), (-8, 0), xycoords=("axes fraction", "data"), ha="right", va="center",
+                            textcoords="offset points", fontsize=9.5, fontweight="bold", color=plots.INK)
+            if name == "noise 1":
+                ax.axhspan(y - 0.5, y + 0.5, facecolor=plots.CLAIM, edgecolor=plots.FAINT, linewidth=0.8, zorder=0)
+        proof_marks(ax, row)
+        plots.axis(ax, "", ylim=(lowest + 0.6, -0.7))
+        ax.set_yticks(list(row), [name for _, name in panel if name])
         ax.tick_params(axis="y", length=0)
         ax.spines["bottom"].set_visible(False)
     for kind, words in KEY.items():
@@ -200,6 +203,22 @@ def noise_figure():
     axes[0].legend(loc="lower left", bbox_to_anchor=(-0.35, 1), ncols=3, frameon=False, fontsize=9.5,
                    handletextpad=0.1, columnspacing=1.2, borderaxespad=0.2)
     return fig
+
+
+def heights(groups):
+    """{(group, row): height} of a panel, downwards: of a group's heading, whose row is None, and of its rows."""
+    places, y = {}, 0.0
+    for group in groups:
+        for row in (None, *ROWS[group]):
+            places[group, row] = y
+            y += 1
+        y += 0.3
+    return places
+
+
+def longest(rows):
+    """The marks of a panel's longest row."""
+    return max(1, *map(len, rows.values()))
 
 
 def marks(falling=True, **changes):
@@ -216,7 +235,7 @@ KEY = {"proved": "proved", "wrong": "a wrong sum is known", "open": "neither"}
 
 def proof_marks(ax, rows):
     """A row of marks for each {height: `marks`}: left of the networks as they are, right of them rounded."""
-    wide = max(map(len, rows.values()), default=1)
+    wide = longest(rows)
     for way, words in enumerate(("by boxes", "rounded")):
         shift = way * (wide + 1)
         plots.note(ax, words, shift - 0.4, -0.1)

@@ -14,6 +14,7 @@ from addlab import files
 from addlab.certify import ADDITION, Certificate, checker
 from addlab.certify.boxes import Cases, Weights, advance, first_boxes, transitions
 from addlab.study import claims, noise, plots
+from addlab.study.studies import results
 
 PAINTS, CARRIES = (plots.NO_CARRY, plots.CARRY), ("no carry", "carry")
 
@@ -67,8 +68,8 @@ def boxes_figure(certificate, name):
                    title_fontsize=9.5)
     plots.axis(axes[1], f"The boxes in two of the {boxes.shape[1]} entries of u",
                *(f"entry {entry + 1} of u" for entry in plane))
-    return plots.save(fig, name, "Left: how many cases each arrow stands for. Right: all that arrives in a box lies "
-                      "inside it. The network was trained on random sums, with noise (7.3).")
+    return plots.save(fig, name, "Arrows: how many cases each stands for. Boxes: all that arrives in one lies inside "
+                      "it, with some slack. The network was trained on random sums, with noise on h (7.3).")
 
 
 def frame(ax, low, high, **look):
@@ -182,14 +183,15 @@ def small_figure(certificate, name):
     axes[1].set_xticks(range(0, 19, 5))
     plots.axis(axes[2], "Scores: which digit leads", "a + b, no carry before", "lead of its score", ylim=(0, 11.5))
     axes[2].set_xticks(range(0, 10, 3))
+    axes[2].set_yticks(range(0, 11, 5))
     axes[0].set_xticks(range(7, 12))
     plots.note(axes[0], "carry\nbefore", 8.8, 0.6, ha="right", colour=plots.CARRY)
     plots.note(axes[0], "no carry\nbefore", 9.2, -0.6, colour=plots.NO_CARRY)
     plots.note(axes[1], "no carry before", 5, 0.65, colour=plots.NO_CARRY)
     plots.note(axes[1], "carry before", 9, -0.5, ha="right", colour=plots.CARRY)
-    return plots.save(fig, name, "All pairs of digits, from the middle of each box. Left: only sums near the flip. "
-                      "Right (no carry before, sums up to 9): by how much the score of the digit at each peak beats "
-                      "the nine others; between whole sums: what the two units would give there.")
+    return plots.save(fig, name, "All pairs of digits, from the middle of each box. Latch: only sums near the flip. "
+                      "Scores (no carry before, sums up to 9): by how much that of the digit at each peak beats the "
+                      "nine others; between whole sums: what the two units would give there.")
 
 
 # What is proved
@@ -213,6 +215,21 @@ def other_tasks():
     rows = [[machine, *(proved([row for row in machines if (row["machine"], row["hidden"]) == (machine, size)])
                         for size in sizes)] for machine in dict.fromkeys(row["machine"] for row in machines)]
     return claims.table(["other tasks, one layer of", *(f"{size} units" for size in sizes)], rows)
+
+
+TASKS = {  # as they are named in the study of examples, and for a reader
+    "subtract": "subtraction", "times 3": "a number times 3", "parity": "ones so far: odd or even?",
+    "add in base 16": "sums in base 16", "add three numbers": "sums of three numbers", "times 7": "a number times 7",
+    "remainder by 3": "remainder by 3, highest digit first", "remainder by 7": "remainder by 7, highest digit first"}
+
+
+def noise_on_other_tasks():
+    """A table: how many networks that saw random examples of a task, with noise 1, are proved by boxes and rounded."""
+    known, rows = results("examples"), []
+    for task, words in TASKS.items():
+        outcomes = [outcome for name, outcome in known.items() if name.startswith(f"{task}, noise 1,")]
+        rows.append([words, *(f"{sum(map(way, outcomes))} of {len(outcomes)}" for way in (noise.boxed, noise.closed))])
+    return claims.table(["64 units, random examples, noise 1", "by boxes", "rounded"], rows)
 
 
 def proved(rows):
@@ -241,13 +258,15 @@ def verdict(certificate):
     try:
         return f"proved: this network {in_words(certificate.check().does)}"
     except checker.Rejected as problem:
-        return f"rejected: {re.sub(r'^(start|state .), column (.+?):', in_digits, str(problem))}"
+        return f"rejected: {in_digits(str(problem))}"
 
 
-def in_digits(case):
-    """A case as the checker names it, (origin, number of the column), with its carry and its two digits."""
-    a, b = divmod(int(case[2]), 10)
-    return f"{case[1].replace('state', 'carry')}, {a} + {b}:"
+def in_digits(problem):
+    """What the checker finds wrong with an adder, its case named by its carry and its two digits."""
+    problem = re.sub(r"^meaning: the machine is wrong in (.+), column \((\d), (\d)\)$",
+                     r"the claim itself is wrong: \1, \2 + \3", problem)
+    problem = re.sub(r"\bcolumn (\d?)(\d):", lambda case: f"{case[1] or 0} + {case[2]}:", problem)
+    return re.sub(r"\bstate (\d)", r"carry \1", problem)
 
 
 def in_words(does):
