@@ -249,7 +249,7 @@ def record(claim, found, sentence, by_measure=None, among=None, what="seed", ste
         raise ValueError(f"claim: got {claim!r}, allowed is one of {' '.join(CLAIMS)}")
     if not asked:
         return Markdown(f"**{claim} is about other settings, so this is no verdict on it.** With these: "
-                        f"{dots(plain(found))} {evidence_of(found, among, what, step)}.")
+                        f"{dots(plain(found))} {evidence_of(found, among, what, step)}.\n\n{sentence.strip()}")
     entry = {"verdict": judge(found), "sentence": " ".join(sentence.split()),
              "evidence": evidence_of(found, among, what, step), "seeds": plain(found),
              "by": next(iter(by_measure or {}), ""), "measures": by_measure or {}}
