@@ -66,7 +66,8 @@ export default function mount(root, data) {
     element("div", {class: "top"}, sheet, story),
     element("div", {class: "pair"},
       figure("The state, in one of its two boxes", map),
-      figure("Unit 1 is a latch: up means carry, down no carry", bend)),
+      figure("Unit 1 is a latch: up means carry, down no carry. It sees the two digits, and about a half more after a "
+        + "carry, a half less after none.", bend)),
     figure("Unit 2 measures the sum. Of the ten curves, one for each digit, the highest at that point is the answer.",
       tops),
     element("div", {class: "row turn"}, element("h4", {}, "Change the weights"), undo),

@@ -181,7 +181,8 @@ export default function mount(root, {kinds}) {
       table.hidden = false;
       table.replaceChildren(row("", null, found.a), row("+", null, found.b), answer("not rounded", plain),
                             answer("rounded", rounded));
-      repairing.news.textContent = `Not rounded, the same weights get a sum of ${found.a.length} digits wrong.` +
+      const longest = Math.max(found.a.length, found.b.length);
+      repairing.news.textContent = `Not rounded, the same weights get a sum of numbers of up to ${longest} digits wrong.` +
         (rounded.wrong || !closed || shortest ? "" : " With rounding they get it right, and cannot fail.");
       say(repairing.news.textContent);
       table.scrollLeft = table.scrollWidth;
