@@ -18,7 +18,8 @@ export default function mount(root, {kinds}) {
   const body = frame(root, {
     name: "prove",
     question: "Train a network and prove it",
-    hint: "Train one with noise, and let this page visit every state that it can reach. Then train one without noise."
+    hint: "Train one with noise, and let this page visit every state that it can reach. Then train one without noise: "
+      + "in base 10 the proof fails, in base 2 it holds all the same."
   });
   let {settings} = kinds[0], shaken = true, job = null, seed = settings.seed, begun = 0;
   let network = null, curve = [], losses = [], closing = null;
