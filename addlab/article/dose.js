@@ -10,7 +10,7 @@ import {ball, chart, curve, glide, rule, words} from "./plot.js";
 const ROW = 26, HEAD = 34, AXIS = 40, LEFT = 104, RIGHT = 46;  // px
 /** The ways to group rows: by what, what their heads say, and what tells the rows of a group apart. */
 const WAYS = {
-  share: {head: n => `Ones digit’s share: 1/${n + 1}`, label: row => `${row.digits} digits`},
+  share: {head: n => `Share 1/${n + 1}`, label: row => `${row.digits} digits`},
   digits: {head: n => `Numbers of ${n} digits`, label: row => `share 1/${row.share + 1}`}};
 
 /** @param {HTMLElement} root @param {Data} data */

@@ -49,7 +49,7 @@ export default function mount(root, data) {
   const map = chart("The state on its plane, between the box of no carry and the box of a carry", () => 210,
                     width => plane(terms, proof, held, trail(), pose, width));
   const bend = chart("The latch: its output over the sum it sees", () => 210,
-                     width => latch(terms, knobs.flip, pose, width));
+                     width => latch(terms, knobs, pose, width));
   const tops = chart("Ten curves, one for each digit; the highest is the answer", () => 228,
                      width => parabolas(net, terms, pose, at > 0, width));
 
@@ -66,8 +66,7 @@ export default function mount(root, data) {
     element("div", {class: "top"}, sheet, story),
     element("div", {class: "pair"},
       figure("The state, in one of its two boxes", map),
-      figure("Unit 1 is a latch: up means carry, down no carry. It sees the two digits, and about a half more after a "
-        + "carry, a half less after none.", bend)),
+      figure("Unit 1 is a latch: up means carry, down no carry", bend)),
     figure("Unit 2 measures the sum. Of the ten curves, one for each digit, the highest at that point is the answer.",
       tops),
     element("div", {class: "row turn"}, element("h4", {}, "Change the weights"), undo),

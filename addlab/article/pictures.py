@@ -166,7 +166,7 @@ def dose():
         return left + (right - left) * (np.log(batches) - low) / (high - low)
 
     for way, other, head, label in (
-            ("share", "digits", lambda n: f"Ones digit’s share: 1/{n + 1}", lambda n: f"{n} digits"),
+            ("share", "digits", lambda n: f"Share 1/{n + 1}", lambda n: f"{n} digits"),
             ("digits", "share", lambda n: f"Numbers of {n} digits", lambda n: f"share 1/{n + 1}")):
         marks, y = [], 0
         for key in sorted({row[way] for row in rows}):
