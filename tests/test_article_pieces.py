@@ -256,7 +256,7 @@ def test_share_of_the_first_digit_decides_as_the_article_says(facts):
         alone, whole = rows[100, n]["middle"] / usual, rows[n, n]["middle"] / usual
         assert np.sqrt(whole) < alone < 1.5 * whole < 2 * alone  # "most of the wait"; "about as long as with 1000"
     assert rows[1000, 100]["middle"] < 1.2 * usual  # "about as long as with 100 digits"
-    article_says("This explains most of why", "most of the extra batches go into one digit")
+    article_says("This is the main reason why", "most of the extra batches go into one digit")
     extra, share = rows[1000, 1000]["middle"] - usual, rows[1000, 1000]["middle"] - rows[1000, 100]["middle"]
     assert 0 < extra / 2 < share < extra
 
