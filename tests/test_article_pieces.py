@@ -223,6 +223,20 @@ return facts.kinds.map(kind => kind.networks.map(one => {
     assert both == {1, 2}
 
 
+@in_node
+def test_steeper_landscape_moves_the_state_farther(facts):
+    found = node("""
+return facts.kinds.flatMap(kind => kind.networks.map(one => {
+  const moves = drift.moves({network: network.Network.from(one), probe: one.probe});
+  return {moves, ...drift.landscape(moves)};
+}));""", facts["fade"])
+    for one in found:
+        (readings, moved), x = np.transpose(one["moves"]), np.array(one["x"])
+        slopes, places = np.diff(one["height"]) / np.diff(x), np.searchsorted(x, readings)
+        steps = [(slopes[i - 1], moved[places == i].mean()) for i in range(1, len(x)) if (places == i).any()]
+        assert np.corrcoef(np.transpose(steps))[0, 1] < -0.9  # downhill, and the farther the steeper
+
+
 def test_column_read_first_repairs_as_many_sums_as_the_page_says(facts):
     half = facts["phantom"]["half"]
     model = addrnn.Adder.load(ROOT / "records/runs/digit_len=1000,batches=150/seed0.safetensors")
