@@ -54,7 +54,7 @@ export default function mount(root, {kinds}) {
 
   /** How many states wait to be checked: up, and if all goes well down to none. */
   function draw(context, width, height) {
-    const colour = colours(root), bottom = height - 20, high = 20, right = width - 70;
+    const colour = colours(root), bottom = height - 20, high = 32, right = width - 70;
     const most = Math.max(4, ...curve.map(([, waiting]) => waiting)), end = Math.max(8, closing?.states ?? 0);
     const x = checked => right * checked / end, y = waiting => bottom - (bottom - high) * waiting / most;
     context.font = `13px ${getComputedStyle(root).fontFamily}`;
