@@ -179,6 +179,20 @@ def test_the_shortest_sum_that_fails_fails_and_none_is_shorter():
     assert int(shortest["said"]) != int(shortest["a"]) + int(shortest["b"]) == int(shortest["total"])
 
 
+@needs_node
+@pytest.mark.parametrize("noise", [0, 1])
+@pytest.mark.parametrize("seed", range(1, 4))
+def test_binary_network_of_the_page_is_proved_with_noise_and_without(seed, noise):
+    settings = data.prove()["kinds"][1]["settings"]
+    assert settings["base"] == 2
+    report = node("""const training = new modules['training.js'].Training(given);
+        for (let i = 0; i < given.batches; i++) training.batch();
+        const closing = new modules['closing.js'].Closing({network: training.snapshot()});
+        while (!closing.over) closing.step();
+        return closing.report();""", settings | {"seed": seed, "noise": noise})
+    assert report["closed"] and report["wrong"] == 0
+
+
 # The page
 
 @pytest.fixture(scope="module")
@@ -331,6 +345,24 @@ def test_hints_lead_to_a_sum_and_a_random_sum_is_right(browse, page):
     press(driver, "beat", "Next hint")
     assert one(driver, ".beat input").get_attribute("value") == "99999"
     assert said(driver) == "100000"
+    press(driver, "beat", "Next hint")
+    press(driver, "beat", "Next hint")
+    assert "let this page search" in one(driver, ".beat .tip").text
+    assert driver.switch_to.active_element.text == "Show me another wrong sum"
+    assert not one(driver, ".beat .row button:disabled").is_enabled()  # no hint follows the last
+    press(driver, "beat", "Next hint")
+    assert "let this page search" in one(driver, ".beat .tip").text
+
+
+@needs_browser
+def test_a_hint_goes_when_another_sum_comes(browse, page):
+    driver = browse(page)
+    for number, other in enumerate((lambda: type_sum(driver, "12", "34"), lambda: press(driver, "beat", "Random sum"),
+                                    lambda: press(driver, "beat", "Show me another wrong sum"))):
+        press(driver, "beat", "Next hint" if number else "Hint")
+        assert one(driver, ".beat .tip").is_displayed()
+        other()
+        assert not one(driver, ".beat .tip").is_displayed()
 
 
 @needs_browser
@@ -342,6 +374,7 @@ def test_a_network_learns_and_is_taken_to_beat_it(browse, page):
     assert one(driver, ".learn output").text == "5"
     press(driver, "learn", "One batch")
     wait(driver, "learn", "Batch 1.")
+    assert "Try to beat it" not in one(driver, ".learn").text  # it has not learned yet
     press(driver, "learn", "Go on")
     wait(driver, "learn", "Batch")
     press(driver, "learn", "Pause")
@@ -357,11 +390,14 @@ def test_a_network_learns_and_is_taken_to_beat_it(browse, page):
         a, b = pair.text.split(" + ")
         assert int(answer.text) == int(a) + int(b)
     press(driver, "learn", "Try to beat it")
-    assert "Your network, after" in one(driver, ".beat .question").text
+    assert re.match(r"Your network, after \d+ batches, got 1,000 random sums right\.", one(
+        driver, ".beat .question").text)
+    assert one(driver, ".beat .hint").text == "Type two numbers of up to 1,000 digits."
     press(driver, "beat", "Show me a wrong sum")
     wait(driver, "beat", "It took")
     press(driver, "beat", "Back to the first network")
     assert "10,000 of 10,000" in one(driver, ".beat .question").text
+    assert one(driver, ".beat .hint").text == "Look for another one: type two numbers of up to 1,000 digits."
     assert_quiet(driver)
 
 

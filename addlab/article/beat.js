@@ -14,6 +14,7 @@ const HINTS = [
   ["Random sums will not do: it has learned from sums like these. What is rare in them?", null],
   ["A carry that goes a long way. Each column 9 + 0 passes it on.", ["99999", "1"]],
   ["In random sums a carry seldom goes so far. Make it go farther still.", ["99999999", "1"]],
+  ["Still right? Then let this page search.", null],
 ];
 
 /** A long number in groups of three. @param {string} text */
@@ -31,9 +32,9 @@ export default function mount(root, data) {
   const body = frame(root, {
     name: "beat",
     question: first,
-    hint: "Look for another one: type two numbers, as long as you like."});
+    hint: ""});
   let network = Network.from(data.network), job = null, hint = 0, seed = 0;
-  const known = new Set();
+  const known = new Set(), [question, invitation] = root.querySelectorAll(".question, .hint");
 
   const box = label => element("input", {type: "text", inputmode: "numeric", autocomplete: "off", spellcheck: "false",
                                          "aria-label": label, oninput: () => { halt(); answer(); },
@@ -140,17 +141,21 @@ export default function mount(root, data) {
   }
 
   function takeHint() {
-    const [text, pair] = HINTS[hint++ % HINTS.length];
+    const inBase = part => part.replace(/9/g, String(network.base - 1)), [text, pair] = HINTS[hint++];
+    if (pair) show(...pair.map(inBase));
     tip.hidden = false;
-    tip.replaceChildren(text);
-    if (pair) show(...pair.map(part => network.base === 10 ? part : part.replace(/9/g, String(network.base - 1))));
-    more.textContent = hint % HINTS.length ? "Next hint" : "Hint";
-    say(text);
+    tip.replaceChildren(inBase(text));
+    more.textContent = "Next hint";
+    more.disabled = hint === HINTS.length;
+    if (more.disabled) find.focus();
+    say(tip.textContent);
   }
 
+  /** Ends a search; a hint goes with the sum that it is about. */
   function halt() {
     job?.stop();
     job = null;
+    tip.hidden = true;
     find.textContent = found();
   }
 
@@ -159,6 +164,7 @@ export default function mount(root, data) {
 
   function search() {
     if (job) return halt(), answer();
+    tip.hidden = true;
     find.textContent = "Stop";
     const options = {network: network.data, seed: ++seed, digits: data.digits};
     job = start("search", options, ({report: {tried, last, found: wrong}, over}) => {
@@ -190,7 +196,10 @@ export default function mount(root, data) {
     finds.hidden = true;
     find.textContent = found();
     back.hidden = !about;
-    root.querySelector(".question").textContent = about ? `${about} Find one that it gets wrong.` : first;
+    [hint, more.textContent, more.disabled] = [0, "Hint", false];
+    question.textContent = about ? `${about} Find one that it gets wrong.` : first;
+    invitation.textContent = `${about || !data.pair ? "T" : "Look for another one: t"}ype two numbers of up to `
+      + `${number(LONGEST)} digits.`;
     if (about || !data.pair) return show(drawn(), drawn());
     show(...data.pair);
     remember();

@@ -10,7 +10,7 @@ import {ball, chart, curve, glide, rule, words} from "./plot.js";
 const ROW = 26, HEAD = 34, AXIS = 40, LEFT = 104, RIGHT = 46;  // px
 /** The ways to group rows: by what, what their heads say, and what tells the rows of a group apart. */
 const WAYS = {
-  share: {head: n => `Share of the ones digit: 1/${n + 1}`, label: row => `${row.digits} digits`},
+  share: {head: n => `Share 1/${n + 1}`, label: row => `${row.digits} digits`},
   digits: {head: n => `Numbers of ${n} digits`, label: row => `share 1/${row.share + 1}`}};
 
 /** @param {HTMLElement} root @param {Data} data */
@@ -30,7 +30,7 @@ export default function mount(root, {rows, seeds}) {
   const apart = value => `${value.toFixed(1)} times apart`;
   body.append(element("div", {class: "row"}, group.root), element("figure", {}, view.root), verdict,
     element("p", {class: "note"}, "A dot is one network: how many batches it needs until 99% of sums are right. "
-      + `The number is the median of ${seeds} seeds. Filled: the natural share of the loss. Hollow: a share set by us.`));
+      + `Blue: the median of ${seeds} seeds. Filled: the natural share of the loss. Hollow: a share set by us.`));
   const say = announce(body);
 
   function draw(width) {
@@ -40,7 +40,7 @@ export default function mount(root, {rows, seeds}) {
       if (to > from) marks.push(svg("rect", {x: x(from), y: top + HEAD - 10, width: x(to) - x(from),
                                              height: ROW * count, fill: "var(--band)"}));
       marks.push(words(0, top + 15, head, "start", "var(--ink)", "600"));
-      if (count > 1) marks.push(words(width, top + 15, apart(to / from), "end", "var(--ink)"));
+      marks.push(words(width, top + 15, count > 1 ? `medians ${apart(to / from)}` : "median", "end"));
     }
     rows.forEach(({digits, share, batches, middle}, i) => {
       const y = at[i], own = digits === share;
@@ -50,7 +50,7 @@ export default function mount(root, {rows, seeds}) {
         own ? ball([x(value), y], "var(--ink)", 5.5)
           : svg("circle", {cx: x(value), cy: y, r: 4.5, fill: "var(--paper)", stroke: "var(--ink)",
                            "stroke-width": 2}));
-      marks.push(words(x(Math.max(...batches)) + 11, y + 4.5, String(middle), "start", "var(--no-carry)", "600"));
+      marks.push(words(width, y + 4.5, String(middle), "end", "var(--no-carry)", "600"));
     });
     for (const tick of [100, 200, 400, 800, 1600].filter(tick => tick > low && tick < high))
       marks.push(rule([x(tick), bottom], [x(tick), bottom + 5]), words(x(tick), bottom + 19, String(tick), "middle"));

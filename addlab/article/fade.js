@@ -53,7 +53,8 @@ function fill(body, data) {
     element("p", {class: "note"}, "The networks have one layer and were trained for 1000 batches, those with noise for "
       + "4000. The two sums differ in the ones column alone. The "
       + "curves show a weighted sum of the state’s numbers, fitted to be 1 for a carry and −1 for none. Below them: each "
-      + "digit that the network says, red where it is wrong."));
+      + "digit that the network says, red where it is wrong. The steeper the landscape, the farther a nine "
+      + "moves the state."));
   const say = announce(body);
 
   function group() { return studies[kind] ??= data.kinds[kind].networks.map(study); }

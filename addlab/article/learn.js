@@ -172,9 +172,9 @@ export default function mount(root, data = {}) {
     painting = 0;
     train.textContent = {new: "Train", going: "Pause", paused: "Go on", over: "Train again"}[state];
     step.disabled = state === "going" || state === "over";
-    take.hidden = !loss.length || state === "going" || !document.querySelector(".addrnn.beat");
     charts.forEach(made => made.redraw());
     const learned = state === "over" && right.at(-1) === 1;
+    take.hidden = !learned || !document.querySelector(".addrnn.beat");
     verdict.classList.toggle("good", learned);
     const about = `${settings.cell === "RNN" ? "An" : "A"} ${settings.cell} with one layer of 32 units, which are its memory. Each batch is 100 new sums. `
       + `Random start (seed) ${settings.seed}.`;
@@ -186,8 +186,7 @@ export default function mount(root, data = {}) {
 
   /** Hands the network to whoever listens: piece 1 does. */
   function handOver() {
-    const last = right.slice(-OVER), share = Math.round(100 * last.reduce((sum, x) => sum + x, 0) / last.length);
-    const about = `Your network, after ${loss.length} batches, gets ${share}% of random sums right.`;
+    const about = `Your network, after ${loss.length} batches, got ${ENOUGH.toLocaleString("en")} random sums right.`;
     document.dispatchEvent(new CustomEvent("addrnn:network", {detail: {network: report.network, about}}));
     const target = document.querySelector(".addrnn.beat");
     target?.scrollIntoView({block: "start"});

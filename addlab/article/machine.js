@@ -49,7 +49,7 @@ export default function mount(root, data) {
   const map = chart("The state on its plane, between the box of no carry and the box of a carry", () => 210,
                     width => plane(terms, proof, held, trail(), pose, width));
   const bend = chart("The latch: its output over the sum it sees", () => 210,
-                     width => latch(terms, knobs.flip, pose, width));
+                     width => latch(terms, knobs, pose, width));
   const tops = chart("Ten curves, one for each digit; the highest is the answer", () => 228,
                      width => parabolas(net, terms, pose, at > 0, width));
 

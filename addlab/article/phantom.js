@@ -49,7 +49,8 @@ function fill(body, {half}) {
       figure("The pair you chose, in a longer sum", sum)),
     element("p", {class: "note"}, `The network is half trained: it has seen ${half.batches} batches of numbers with `
       + `${half.digits} digits. After a column 0 + 0 (both numbers times ten) its state is no longer empty, but one that `
-      + `means “no carry”. With it, ${share(half.led)} of random sums come out right, without it ${share(half.plain)}.`));
+      + `means “no carry”. With it, ${share(half.led)} of random sums of ${half.digits} digits come out right, without it `
+      + `${share(half.plain)}.`));
   const say = announce(body);
 
   /** @param {number} pair */

@@ -166,11 +166,11 @@ def dose():
         return left + (right - left) * (np.log(batches) - low) / (high - low)
 
     for way, other, head, label in (
-            ("share", "digits", lambda n: f"Share of the ones digit: 1/{n + 1}", lambda n: f"{n} digits"),
+            ("share", "digits", lambda n: f"Share 1/{n + 1}", lambda n: f"{n} digits"),
             ("digits", "share", lambda n: f"Numbers of {n} digits", lambda n: f"share 1/{n + 1}")):
         marks, y = [], 0
         for key in sorted({row[way] for row in rows}):
-            marks.append(words(0, y + 15, head(key), "start", "var(--ink)"))
+            marks += [words(0, y + 15, head(key), "start", "var(--ink)"), words(WIDTH, y + 15, "median", "end")]
             for row in sorted((row for row in rows if row[way] == key), key=lambda row: row[other]):
                 y += 26
                 fill = "var(--ink)" if row["digits"] == row["share"] else "var(--paper)"
@@ -179,12 +179,12 @@ def dose():
                           line([(x(row["middle"]), y - 4), (x(row["middle"]), y + 12)], PAINT[0], 3)]
                 marks += [f'<circle cx="{x(batches):.4g}" cy="{y + 4}" r="4.5" fill="{fill}" stroke="var(--ink)" '
                           'stroke-width="1.5"/>' for batches in row["batches"]]
-                marks.append(words(x(max(row["batches"])) + 11, y + 9, f"{row['middle']:g}", "start", PAINT[0]))
+                marks.append(words(WIDTH, y + 9, f"{row['middle']:g}", "end", PAINT[0]))
             y += 34
         panels[f"Grouped by {'share' if way == 'share' else 'length'}"] = y, marks
     return piece("Is it the length, or the ones digit’s share of the loss?", panels,
-                 "A dot is one network: how many batches it needs until 99% of sums are right. The number is the "
-                 f"median of {found['seeds']} seeds. Filled: the natural share of the loss. Hollow: a share set by us. "
+                 "A dot is one network: how many batches it needs until 99% of sums are right. Blue: the median "
+                 f"of {found['seeds']} seeds. Filled: the natural share of the loss. Hollow: a share set by us. "
                  "Rows of one share stand closer together than rows of one length.")
 
 

@@ -18,7 +18,8 @@ export default function mount(root, {kinds}) {
   const body = frame(root, {
     name: "prove",
     question: "Train a network and prove it",
-    hint: "Train one with noise, and let this page visit every state that it can reach. Then train one without noise."
+    hint: "Train one with noise, and let this page visit every state that it can reach. Then train one without noise: "
+      + "in base 10 the proof fails, in base 2 it holds all the same."
   });
   let {settings} = kinds[0], shaken = true, job = null, seed = settings.seed, begun = 0;
   let network = null, curve = [], losses = [], closing = null;
@@ -53,7 +54,7 @@ export default function mount(root, {kinds}) {
 
   /** How many states wait to be checked: up, and if all goes well down to none. */
   function draw(context, width, height) {
-    const colour = colours(root), bottom = height - 20, high = 20, right = width - 70;
+    const colour = colours(root), bottom = height - 20, high = 32, right = width - 70;
     const most = Math.max(4, ...curve.map(([, waiting]) => waiting)), end = Math.max(8, closing?.states ?? 0);
     const x = checked => right * checked / end, y = waiting => bottom - (bottom - high) * waiting / most;
     context.font = `13px ${getComputedStyle(root).fontFamily}`;
@@ -181,7 +182,8 @@ export default function mount(root, {kinds}) {
       table.hidden = false;
       table.replaceChildren(row("", null, found.a), row("+", null, found.b), answer("not rounded", plain),
                             answer("rounded", rounded));
-      repairing.news.textContent = `Not rounded, the same weights get a sum of ${found.a.length} digits wrong.` +
+      const longest = Math.max(found.a.length, found.b.length);
+      repairing.news.textContent = `Not rounded, the same weights get a sum of numbers of up to ${longest} digits wrong.` +
         (rounded.wrong || !closed || shortest ? "" : " With rounding they get it right, and cannot fail.");
       say(repairing.news.textContent);
       table.scrollLeft = table.scrollWidth;

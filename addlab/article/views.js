@@ -48,8 +48,9 @@ export function plane({latch, line}, {boxes, proved}, held, trail, pose, width) 
 }
 
 /** The latch: what it puts out for each sum that it sees.
- * @param {Terms} terms @param {number} flip  where it flips @param {Pose} pose @param {number} width */
-export function latch({perSum}, flip, pose, width) {
+ * @param {Terms} terms @param {{flip: number, memory: number}} knobs  where it flips, what a carry adds to its sum
+ * @param {Pose} pose @param {number} width */
+export function latch({perSum}, {flip, memory}, pose, width) {
   const x = linear(-1, 19.5, 4, width - 4), y = linear(-1, 1, 168, 28);
   const sums = Array.from({length: 411}, (_, i) => i / 20 - 1);
   const bend = sums.map(sum => /** @type {Point} */ ([x(sum), y(Math.tanh(perSum * (sum - flip)))]));
@@ -60,7 +61,7 @@ export function latch({perSum}, flip, pose, width) {
     dashed([at, 176], [at, y(pose.latch)], paint), ball([at, y(pose.latch)], paint),
     words(x(-1), y(1) - 10, "up: carry"), words(x(19.5), y(-1) - 10, "down: no carry", "end"),
     words(x(0), 190, "0", "middle"), words(x(9) - 3, 190, "9", "end"), words(x(10) + 3, 190, "10"),
-    words(x(18), 190, "18", "middle"), words(width / 2, 206, "the sum it sees", "middle")];
+    words(x(18), 190, "18", "middle"), words(width / 2, 206, `the sum it sees (carry +${memory.toFixed(2)}, none −${memory.toFixed(2)})`, "middle")];
 }
 
 /** Ten parabolas, a digit each, over what the line unit reads; the one on top is what the network says.

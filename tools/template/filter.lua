@@ -13,7 +13,7 @@ local function raw(text)
 end
 
 -- Notebooks are pages or chapters; a notebook that is alone links to no other. What lies beside a notebook does not lie
--- beside the PDF.
+-- beside the PDF, and what lies outside its folder does not lie where its page is copied to.
 function Link(link)
   local stem, fragment = link.target:match("([^/]+)%.ipynb(.*)$")
   if stem and not link.target:match("^https?:") then
@@ -27,7 +27,7 @@ function Link(link)
     link.target = page and stem .. ".html" .. fragment or "#" .. stem
     return link
   end
-  if not page and not link.target:match("^https?:") and not link.target:match("^#") then
+  if link.target:match("^%.%./") or not page and not link.target:match("^https?:") and not link.target:match("^#") then
     return link.content
   end
 end
