@@ -18,15 +18,20 @@ def saved(model, path, **_):
 
 
 def tidy(notebook):
-    """Leave in an executed notebook what is the same after each run: no times, no widgets, no progress bars."""
+    """Leave in an executed notebook what is the same after each run: no times, no widgets, no progress bars.
+
+    JupyterLab folds the code that a page folds, too, but for the parameters, which are there to be changed.
+    """
     notebook.metadata = nbformat.from_dict({
         "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
         "language_info": {"name": "python", "file_extension": ".py", "mimetype": "text/x-python",
                           "nbconvert_exporter": "python", "pygments_lexer": "ipython3"}})  # as nbconvert asks for
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     for cell in notebook.cells:
-        tags = cell.metadata.get("tags")
-        cell.metadata = nbformat.from_dict({"tags": tags} if tags else {})
+        tags = cell.metadata.get("tags", [])
+        folded = cell.cell_type == "code" and not {"shown", "parameters"} & {*tags}
+        cell.metadata = nbformat.from_dict(({"jupyter": {"source_hidden": True}} if folded else {})
+                                           | ({"tags": tags} if tags else {}))
     for count, cell in enumerate(code, 1):
         cell.execution_count = count
         outputs, cell.outputs = cell.outputs, []
