@@ -595,15 +595,16 @@ def learning_rate(said, lrs, slow_lrs, digit_lens, main, seeds, batches, **_):
     slow = [runs[lr] for lr in slow_lrs if lr in runs]
     seen = sorted(set.intersection(*map(set, slow)))
     none = [all(sums(found[seed], 500) == NEVER for found in slow) for seed in seen]
-    said.judges("C9", (sum(none), len(none) - sum(none), 0))
+    original = (main, max(lrs), slow_lrs) == (100, 1e-1, [1e-5, 1e-4])
+    said.judges("C9", (sum(none), len(none) - sum(none), 0), asked=original)
     fast = runs.get(max(lrs), {})
     last = {seed: sum(r["loss"][:batches][-50:]) / 50 for seed, r in fast.items()}
     stays = [end > 0.9 * math.log(10) for end in last.values()]
-    said.judges("C10a", (sum(stays), len(stays) - sum(stays), 0))
+    said.judges("C10a", (sum(stays), len(stays) - sum(stays), 0), asked=original)
     said.says(f"At {plain_decimal(max(lrs))} the median seed ends at a loss of {median(last.values()):.2f}; guessing "
               "costs 2.30.")
     never = [sums(r, batches) == NEVER for r in fast.values()]
-    said.judges("C10b", (sum(never), len(never) - sum(never), 0))
+    said.judges("C10b", (sum(never), len(never) - sum(never), 0), asked=original)
     top = max(max(counts(r)[:batches]) for r in fast.values())
     best = f"{top / 2:.1f}% of the sums are" if top else "not one sum is"
     said.says(f"Even in the best batch of any seed at {plain_decimal(max(lrs))}, {best} right.")
