@@ -181,8 +181,8 @@ def test_0_and_0_in_front_helps_and_other_columns_that_send_no_carry_hardly_do()
     assert wrong["no carry"][5] > wrong["nothing"][5] and wrong["no carry"][4] > wrong["nothing"][4]
     assert sum(found["no carry"][5] > found["nothing"][5] for found in counts) == 15
     assert ("0 + 0 helps. Random columns that send no carry end the zero state as well, but help little, and after "
-            "five nines not at all. So the phantom carry is at most a small part of the reason. The rest we do not know."
-            ) in prose("06")
+            "five nines not at all. So the phantom carry is at most a small part of the reason. The rest we do not "
+            "know.") in prose("06")
     assert "Short sums fail with either training, and we hardly know why." in prose("06")
     digits = [len(max(pair, key=len)) for _, pair, _ in networks("default", 3, 20)]
     half = [median(found["none"] + found["carry"]) for found in kept("plain")]
@@ -334,7 +334,7 @@ def test_the_rival_that_is_trained_on_chains_is_neither_refuted_nor_proved():
     """With the search's and the box proof's own functions on the recorded weights, not what is kept of them."""
     rival = networks(*GROUPS["1 layer, trained on chains, longer"][1:])
     assert not any(pair for _, pair, _ in rival) and not any(certify(model) for model, *_ in rival)
-    assert "| no noise, trained on chains, constant rate 0.001 | 5 of 5 | 0 of 5 | 0 of 5 |" in prose("06")
+    assert "| no noise, trained on chains, rate 0.001 | 5 of 5 | 0 of 5 | 0 of 5 |" in prose("06")
     assert "The networks trained on chains we can neither prove nor catch." in prose("06")
 
 
