@@ -8,7 +8,7 @@ from addlab.certify import search as searching
 from addlab.certify.search import search
 from addlab.certify.walk import Walk
 from addlab.study import carries, fading, proofs
-from addlab.study.short import short_sums
+from addlab.study.short import sent, shapes, short_sums
 from addrnn import Adder, Config, carry_add
 
 PROOFS = ROOT / "records" / "proofs"
@@ -92,6 +92,13 @@ def test_all_wrong_sums_of_two_digits_are_found_each_where_it_first_goes_wrong()
     for a, b in found["examples"]:
         assert model.add(a, b) != a + b
     assert 0 <= found["repaired"] <= sum(found["wrong"])
+
+
+def test_a_network_that_only_loses_carries_errs_behind_fronts_that_send_one():
+    exact, fades = (shapes(model, 100, 6) | sent(model, 100, 6) for model in (handmade(), handmade(tilt=4.5)))
+    assert exact == dict.fromkeys(["nothing", "0 + 0", "6 random columns", "no carry", "carry"], [0] * 7)
+    assert not any(fades["nothing"] + fades["0 + 0"] + fades["no carry"])
+    assert min(fades["carry"][2:]) > 90 and 40 < min(fades["6 random columns"][2:]) < 60
 
 
 def test_the_search_serves_any_machine_and_knows_the_shortest():

@@ -200,6 +200,11 @@ def test_a_latch_of_the_carry_is_seen_as_such():
     assert len(shown["layers"]) == 1 and len(shown["layers"][0]) == len(shown["carry"]) == state.SHOWN
 
 
+def test_of_numerals_that_would_overlap_one_is_drawn():
+    points = [(0, 0), (1, 1), (0.01, 0.01), (0.01, 0.5), (1, 0.97), (0.97, 1)]
+    assert state.apart(points) == [0, 1, 3, 5]
+
+
 # In pictures
 
 @pytest.mark.parametrize(("draw", "words"), [

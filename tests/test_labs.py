@@ -2,6 +2,7 @@
 
 import ast
 import functools
+import itertools
 import json
 from statistics import median
 
@@ -108,7 +109,7 @@ def test_the_first_sum_carries_nowhere_and_is_one_too_large_behind_four_nines():
     model, pair, _ = networks("default", 3, 20)[0]
     assert pair == [a, b] and model.add(a, b) == 69999
     assert [x + y for x, y in zip(columns_of(a, 5), columns_of(b, 5), strict=True)] == [9, 9, 9, 9, 5]
-    assert "says **51000 + 8999 = 69999**, where 59999 is right" in prose("06")
+    assert "says **51,000 + 8,999 = 69,999**, where 59,999 is right" in prose("06")
     assert "No column of this sum carries, yet the network adds a carry after four nines." in prose("06")
 
 
@@ -128,8 +129,8 @@ def test_carries_are_invented_and_lost_as_often_as_is_said():
     invented, lost = kinds.count("invented"), kinds.count("lost")
     (other, (a, b), _), = (one for kind, one in zip(kinds, networks("default", 3, 20), strict=True) if kind == "other")
     assert (f"Of the wrong sums of {len(kinds)} networks, **{invented}** hold such an invented carry, and {lost} a "
-            "lost one (the search looks along chains, so it may find these more easily). "
-            f"Neither explains {a} + {b} = {other.add(a, b)}.") in prose("06")
+            "lost one (a search along chains may favour these). "
+            f"Neither explains {int(a):,} + {int(b):,} = {other.add(a, b):,}.") in prose("06")
     assert invented > len(kinds) / 2 and "Most wrong sums found hold a carry that no column made" in prose("06")
 
 
@@ -159,29 +160,53 @@ def test_of_merged_twins_both_go_wrong_since_the_digit_said_is_sometimes_0_and_s
             "both are wrong.") in prose("06")
 
 
-def test_short_sums_fail_before_twins_are_equal_and_0_and_0_in_front_saves_some():
-    shapes = [one["shapes"] for one in study("short_sums") if one["digits"] == 3]
-    assert len(shapes) == 20
-    shares = {front: median(found[front][9] for found in shapes) / 5000 for front in shapes[0]}
-    rows = {"nothing": "no column", "0 + 0": "a column 0 + 0",
-            "6 random columns": "6 random columns; half of the time they carry"}
-    assert all(f"| {said} | {shares[front]:.0%} |" in prose("06") for front, said in rows.items())
-    assert all(found["0 + 0"][9] < found["nothing"][9] for found in shapes)
-    assert "a column 0 + 0 read first helps." in prose("06")
-    assert "It helps in all 20 networks, so the phantom carry is likely a part of the reason." in prose("06")
-    assert 0.8 * shares["nothing"] < shares["6 random columns"] < shares["nothing"]
-    assert "Random columns end the zero state as well, yet help little." in prose("06")
-    assert "But half of them send a true carry, which can be lost, so the comparison is not clean." in prose("06")
-    assert min(found["distance"][2] for found in kept("plain")) > 0.5  # after 1, 2, 4 nines
-    assert "after four nines the twins are still at least half as far apart as after one" in prose("06")
+FRONTS = {"nothing": "no column", "0 + 0": "a column 0 + 0", "no carry": "six random columns that send no carry",
+          "carry": "six random columns that send a carry"}
 
 
-def test_six_random_columns_send_a_carry_on_half_of_the_time():
-    """From column to column, over all pairs of digits and both carries."""
-    carried = 0.0
-    for _ in range(6):
-        carried = sum((1 - carried) * (a + b > 9) + carried * (a + b > 8) for a in range(10) for b in range(10)) / 100
-    assert abs(carried - 0.5) < 1e-5 and "6 random columns; half of the time they carry" in prose("06")
+def test_0_and_0_in_front_helps_and_other_columns_that_send_no_carry_hardly_do():
+    counts = [one["shapes"] | one["sent"] for one in study("short_sums") if one["digits"] == 3]
+    assert len(counts) == 20
+    wrong = {front: [sum(found[front][nines] for found in counts) / 100_000 for nines in range(10)] for front in FRONTS}
+    heads = "| read first (20 plain networks) | five nines and a random column: wrong | nine nines and a random column"
+    assert heads in prose("06")
+    assert all(f"| {said} | {wrong[front][5]:.2%} | {wrong[front][9]:.0%} |" in prose("06")
+               for front, said in FRONTS.items())
+    assert "a column 0 + 0 read first should help:" in prose("06")
+    assert all(found["0 + 0"][9] < found["nothing"][9] for found in counts)
+    assert all(found["0 + 0"][5] < found["nothing"][5] or found["nothing"][5] < 2 for found in counts)
+    assert wrong["0 + 0"][9] < 0.65 * wrong["nothing"][9] and wrong["0 + 0"][5] < 0.2 * wrong["nothing"][5]
+    assert 0.85 * wrong["nothing"][9] < wrong["no carry"][9] < wrong["nothing"][9]  # "help little"
+    assert median(found["no carry"][9] / found["nothing"][9] for found in counts) > 0.9
+    assert wrong["no carry"][5] > wrong["nothing"][5] and wrong["no carry"][4] > wrong["nothing"][4]
+    assert sum(found["no carry"][5] > found["nothing"][5] for found in counts) == 15
+    assert ("0 + 0 helps. Random columns that send no carry end the zero state as well, but help little, and after "
+            "five nines not at all. So the phantom carry is at most a small part of the reason. The rest we do not "
+            "know.") in prose("06")
+    assert "Short sums fail with either training, and we hardly know why." in prose("06")
+    digits = [len(max(pair, key=len)) for _, pair, _ in networks("default", 3, 20)]
+    half = [median(found["none"] + found["carry"]) for found in kept("plain")]
+    assert max(digits) == 5 and min(half) >= 8 and "Short sums fail much sooner." in prose("06")
+
+
+@pytest.mark.parametrize("carry", [0, 1])
+def test_six_columns_that_send_a_carry_or_none_are_told_by_adding_numbers(carry):
+    """As whole numbers, in Python: columns of the right kind, then the model's own sum of them; other draws."""
+    rng, count = np.random.default_rng(5), 1000
+    settles = [(a, b) for a in range(10) for b in range(10) if (a + b > 9 if carry else a + b < 9)]
+    for seed, row in enumerate(study("short_sums")[:3]):
+        model, wrong = networks("default", 3, 20)[seed][0], 0
+        pairs = rng.integers(0, 10, (2, count, 16))
+        pairs[:, :, 5] = np.array(settles)[rng.integers(0, len(settles), count)].T
+        pairs[1, :, 6:15] = 9 - pairs[0, :, 6:15]
+        num1, num2 = np.pad(pairs, ((0, 0), (0, 0), (0, 1)))
+        for said, *numbers in zip(model.predict(num1, num2).tolist(), num1.tolist(), num2.tolist(), strict=True):
+            a, b = (int("".join(map(str, digits[::-1]))) for digits in numbers)
+            assert ((a % 10**6 + b % 10**6) // 10**6) == carry
+            right = columns_of(a + b, 17)
+            wrong += said[6:] != right[6:] and said[:6] == right[:6]
+        share = row["sent"]["carry" if carry else "no carry"][9] / 5000
+        assert row["model"] == f"runs/default/seed{seed}" and abs(wrong / count - share) < 4 * (share / count) ** 0.5
 
 
 def test_most_short_wrong_sums_begin_with_nines_and_networks_took_the_zero_state_for_a_carry():
@@ -255,12 +280,13 @@ def test_the_prediction_is_half_right():
     assert pair == ["2076", "9932"] and model.add(*pair) == 11008 and sums == [8, 10, 9, 11]
     said, right = (columns_of(number, 5) for number in (11008, 12008))
     assert [place for place in range(5) if said[place] != right[place]] == [3]  # behind the nine, a carry too small
-    assert ("One says **2076 + 9932 = 11008**, where 12008 is right. The carry crosses the nine, 0 + 9, and is lost in "
-            "the next column.") in prose("06")
+    assert ("One says **2,076 + 9,932 = 11,008**, where 12,008 is right. The carry crosses the nine, 0 + 9, and is "
+            "lost in the next column.") in prose("06")
     without = [group for group, (_, *where) in GROUPS.items() if not any(pair for _, pair, _ in networks(*where))]
     assert without == ["1 layer, trained on chains, longer"]
-    assert ("Only with one layer and longer training on chains does the search find nothing in any of the five. But "
-            "that is no proof.") in prose("06")
+    assert ("Only with one layer and longer training on chains does the search find nothing in any of the five, which "
+            "is no proof.") in prose("06")
+    assert "trained on chains for longer, five of five show no wrong sum" in prose("06")
 
 
 def test_digits_3_and_8_part_in_a_third_direction():
@@ -274,7 +300,7 @@ def test_digits_3_and_8_part_in_a_third_direction():
 def test_999_and_1_fails_in_as_many_plain_networks_as_is_said():
     fails = sum(model.add(9999999999, 1) != 10**10 for model, *_ in networks("default", 3, 20))
     assert fails == 7 and "13 of 20" in prose("06")
-    assert "Ask all networks another sum than 9999999999 + 1." in prose("06")
+    assert "Ask all networks a sum of your own instead of 9,999,999,999 + 1." in prose("06")
 
 
 @pytest.mark.parametrize("level, rate", [(0, "0.003 falling"), (0.25, "0.003 falling"), (0.5, "0.003 falling"),
@@ -285,8 +311,7 @@ def test_the_cure_is_shown_for_as_many_networks_as_are_proved(level, rate):
     crossing = sum(outcome["survived"][0] == 4096 for outcome in found)
     name = f"noise {level:g}" if level else "no noise"
     row = f"| {name}, {'falling rate' if 'falling' in rate else 'constant rate 0.003'}"
-    known = "(proved)" if proved == len(found) else "(a chain; not searched)"
-    searched = "10 of 10" if level == 0 else f"{len(found) - crossing} of {len(found)} {known}"
+    searched = "10 of 10" if level == 0 else f"{len(found) - crossing} of {len(found)}"
     shown = f"{row} | {crossing} of {len(found)} | {searched} | {proved} of {len(found)} |" in prose("06")
     assert shown == (level in (0, 1)) and (row in prose("06")) == shown
     assert (proved == len(found)) == (level >= 1 and "falling" in rate) and (proved > 0) == (level >= 1)
@@ -295,30 +320,37 @@ def test_the_cure_is_shown_for_as_many_networks_as_are_proved(level, rate):
         assert "and at 0.25 and 0.5 boxes prove none of ten." in prose("06")
     if "falling" not in rate:
         assert (proved, len(found)) == (3, 6)
-        assert "The falling rate helps: without it they prove three of six." in prose("06")
-    assert "1 was chosen on the ten seeds that judge it, though by boxes 1.5 does as well" in prose("06")
+        assert crossing == 5 and "The falling rate helps." in prose("06")
+        assert "The third was not searched; its wrong sum is a chain." in prose("06")
+        assert not any(name.endswith("searched") for name in study("noise") if "rate 0.003, " in name)
+    if level in (1, 1.5) and "falling" in rate:
+        assert proved == 10
+    assert "1 was chosen on the ten seeds that judge it, though 1.5 does as well" in prose("06")
+    assert "with noise and a falling rate, ten of ten are proved right at every length" in prose("06")
+    assert "Noise and a falling rate make one layer provably right" in prose("06")
 
 
 def test_the_rival_that_is_trained_on_chains_is_neither_refuted_nor_proved():
     """With the search's and the box proof's own functions on the recorded weights, not what is kept of them."""
     rival = networks(*GROUPS["1 layer, trained on chains, longer"][1:])
     assert not any(pair for _, pair, _ in rival) and not any(certify(model) for model, *_ in rival)
-    assert "| no noise, trained on chains, constant rate 0.001 | 5 of 5 | 0 of 5 | 0 of 5 |" in prose("06")
-    assert "may be right: we can neither prove nor catch them" in prose("06")
+    assert "| no noise, trained on chains, rate 0.001 | 5 of 5 | 0 of 5 | 0 of 5 |" in prose("06")
+    assert "The networks trained on chains we can neither prove nor catch." in prose("06")
 
 
 def test_the_cure_has_the_limits_that_are_said():
-    name = "RNN, 1 layers, {} units, 10 digits, noise 1, rate 0.003 falling, {} batches, seed"
-    for limit in (name.format(64, 2000), name.format(128, 4000)):
-        found = [outcome for key, outcome in study("noise").items() if key.rsplit(" ", 1)[0] == limit]
-        assert len(found) == 3 and not any(outcome["proved"] for outcome in found)
-    for works in (name.format(64, 8000), name.format(32, 4000), name.format(64, 4000).replace("10 d", "20 d")):
-        found = [outcome for key, outcome in study("noise").items() if key.rsplit(" ", 1)[0] == works]
-        assert len(found) >= 3 and all(outcome["proved"] for outcome in found)
-    deeper = [outcome for layers in (2, 3) for level in (1, 2) for outcome in shaken(layers, level)]
-    assert len(deeper) == 12 and not any(outcome["proved"] for outcome in deeper)
-    assert ("By boxes the recipe also works with twice the batches, half the units or sums of twenty digits. It fails "
-            "with half the batches, twice the units or more layers ([Fig. 7.3](07_proof.ipynb)).") in prose("06")
+    def of(units=64, digits=10, batches=4000):
+        name = f"RNN, 1 layers, {units} units, {digits} digits, noise 1, rate 0.003 falling, {batches} batches, seed"
+        return [outcome for key, outcome in study("noise").items() if key.rsplit(" ", 1)[0] == name]
+
+    proved = [of(batches=8000), of(units=32), of(digits=20)]
+    beyond = [of(batches=2000), of(units=128), shaken(2), shaken(3)]
+    assert all(outcome["proved"] for found in proved for outcome in found)
+    assert not any(outcome["proved"] for found in beyond for outcome in found)
+    assert [len(found) for found in proved] == [3, 3, 6] and [len(found) for found in beyond] == [3] * 4
+    assert ("At noise 1, boxes also prove all networks with twice the batches, half the units or sums of twenty "
+            "digits, and none with half the batches, twice the units or more layers (three or six of each, "
+            "[Fig. 7.3](07_proof.ipynb)).") in prose("06")
     drawn = [source for source in code_cells("07") if "_figure(" in source]
     assert "noise.noise_figure()" in drawn[2]  # Fig. 7.3
 
@@ -349,7 +381,9 @@ def test_the_call_that_is_shown_trains_the_network_that_chapter_7_proves():
     config = addrnn.Config(layers=1, lr=3e-3, batches=4000, noise=1.0)
     trained = noise.trained(config, falling=True, device="cpu").model
     assert all((proved[name] == tensor).all() for name, tensor in trained.state_dict().items())
-    assert trained.add("51000", "8999") == 59999 and "proves this network right at every length" in prose("06")
+    assert "proves this network right at every length, by *boxes*" in prose("06")
+    assert trained.add("51000", "8999") == 59999
+    assert networks("default", 3, 20)[0][0].add("51000", "8999") == 69999  # "the sum that failed first"
 
 
 def test_a_swap_of_no_layer_changes_nothing():
@@ -363,12 +397,26 @@ def test_a_swap_of_no_layer_changes_nothing():
 
 def test_only_the_first_layers_state_takes_the_carry_along():
     for model, *_ in networks("default", 3, 20)[:5]:
-        alone, *swapped = (carries.exchange(model, layer) for layer in ([], 0, 1, 2))
+        alone, *swapped = (carries.exchange(model, layers) for layers in ([], 0, 1, 2, [1, 2]))
         assert swapped[0] > 0.9 and max(abs(share - alone) for share in swapped[1:]) < 0.005
-    assert "But copying them changes nothing" in prose("06")
-    num1, num2 = carries.pairs_of("random", 200, 20, np.random.default_rng(1))
-    assert abs(carries.carries_out(num1, num2).mean() - 0.5) < 0.02
-    assert "| a guess | – | 50% |" in prose("06")
+    assert "But copying them, even both, changes nothing: what they know of the carry, they do not keep." in prose("06")
+    assert "| none (the receiver's own errors) | 4% | – |" in prose("06") and "| 2 and 3 | 4% | – |" in prose("06")
+
+
+def test_the_digit_alone_tells_three_carries_of_four_and_layer_3_somewhat_more():
+    """Counted over all pairs of digits, with a carry in and without: the likelier carry of each digit of the sum."""
+    counts = np.zeros((10, 2))
+    for a, b, carry in itertools.product(range(10), range(10), range(2)):
+        counts[(a + b + carry) % 10, (a + b + carry) // 10] += 1
+    assert counts.max(axis=1).sum() / counts.sum() == 0.75
+    assert abs(carries.reads_digit() - 0.75) < 0.01 and "| the digit of the sum alone | – | 75% |" in prose("06")
+    known = json.loads((ROOT / "records" / "carries.json").read_bytes())
+    folder = ROOT / "records" / "runs" / "default"
+    weights = [json.loads((folder / f"seed{seed}.json").read_bytes())["weights"][:16] for seed in range(5)]
+    two, three = ([known[name]["layers"][layer]["random"] for name in weights] for layer in (1, 2))
+    assert min(two) > 0.99 and 0.05 < median(three) - 0.75 < 0.15 and min(three) > 0.75
+    assert ("The probe reads the carry off layer 2, too, and off layer 3 somewhat better than off the digit alone."
+            ) in prose("06")
 
 
 def test_the_first_layer_parts_the_carries_and_the_last_the_digits():
@@ -392,7 +440,7 @@ def test_without_noise_wrong_sums_are_found_and_are_wrong_as_told():
     found = [pair for name, pair in study("noise").items() if name.endswith(", searched")]
     wrong = sum(pair is not None for pair in found)
     assert wrong == len(found) == 10
-    assert "The proof needs the noise: without it the search finds a wrong sum in all ten networks" in prose("06")
+    assert "The noise is needed: without it the search finds a wrong sum in all ten networks" in prose("06")
     assert list(noise.twins().values()) == found
 
 

@@ -22,7 +22,7 @@ from addlab.command import fail, one_line_errors
 from addlab.devices import device_name, pick_device, workers_that_fit
 from addlab.study import studies
 from addlab.study.functions import errors
-from addlab.study.short import shapes
+from addlab.study.short import sent, shapes
 from addlab.study.short import short_sums as searched
 from addlab.study.states import exhausted, recorded
 
@@ -34,25 +34,32 @@ FOLDER = RECORDS / "studies"
 
 MODELS = [f"runs/default/seed{seed}" for seed in range(20)]
 DIGITS = 3, 4  # four take three minutes of a core for each model
+SHAPES = {"shapes": shapes, "sent": sent}  # once for each model
 
 
 def short_sums():
     """What all sums of up to three digits come to, then of four, for twenty seeds of the original's settings."""
-    rows = studies.rows(FOLDER / "short_sums.json")
-    missing = [(model, digits) for digits in DIGITS for model in MODELS
-               if not any((row["model"], row["digits"]) == (model, digits) for row in rows)]
+    rows = {(row["digits"], MODELS.index(row["model"])): row for row in studies.rows(FOLDER / "short_sums.json")}
+    runs = [(digits, place) for digits in DIGITS for place in range(len(MODELS))]
+    missing = [(run, rows.get(run, {})) for run in runs if run not in rows or lacks(run[0], rows[run])]
     many = min(workers_that_fit(), len(missing) or 1)
     with multiprocessing.get_context("spawn").Pool(many, torch.set_num_threads, [1]) as pool:
-        for row in pool.imap_unordered(short, missing):
+        for run, row in pool.imap_unordered(short, missing):
             print(json.dumps(row)[:300], flush=True)
-            rows = sorted([*rows, row], key=lambda row: (row["digits"], MODELS.index(row["model"])))
-            studies.write_rows(FOLDER / "short_sums.json", rows)
+            rows[run] = row
+            studies.write_rows(FOLDER / "short_sums.json", [rows[run] for run in sorted(rows)])
 
 
 def short(job):
-    model, digits = job
-    adder = addrnn.Adder.load(RECORDS / f"{model}.safetensors")
-    return {"model": model} | searched(adder, digits) | ({"shapes": shapes(adder)} if digits == DIGITS[0] else {})
+    """A run and its row: what is known of it, and all that it lacks."""
+    (digits, place), row = job
+    adder = addrnn.Adder.load(RECORDS / f"{MODELS[place]}.safetensors")
+    row = row or {"model": MODELS[place]} | searched(adder, digits)
+    return (digits, place), row | {name: SHAPES[name](adder) for name in lacks(digits, row)}
+
+
+def lacks(digits, row):
+    return [name for name in SHAPES if digits == DIGITS[0] and name not in row]
 
 
 # Every state

@@ -184,7 +184,11 @@ def carries_out(num1, num2):
 def probe(model, layers=slice(None), count=400, digits=20):
     """Weights that read the carry, +1 or -1, off the state of some layers: least squares on random pairs."""
     pairs = pairs_of("random", count, digits, np.random.default_rng(0))
-    states = flat(walk(model, *pairs)[0][:-1, layers])
+    return fitted(flat(walk(model, *pairs)[0][:-1, layers]), pairs)
+
+
+def fitted(states, pairs):
+    """The weights of states [columns, pairs, n] whose sum is nearest to the carry, +1 or -1, out of each column."""
     x, y = states.reshape(-1, states.shape[2]), 2.0 * carries_out(*pairs).ravel() - 1
     return np.linalg.solve(x.T @ x + 0.1 * np.eye(x.shape[1]), x.T @ y)
 
@@ -192,7 +196,20 @@ def probe(model, layers=slice(None), count=400, digits=20):
 def reads(model, weights, kind, layers=slice(None), count=200, digits=20):
     """How often the sign of a probe's reading is the carry, on pairs of a kind."""
     pairs = pairs_of(kind, count, digits, np.random.default_rng(1))
-    return float((np.sign(flat(walk(model, *pairs)[0][:-1, layers]) @ weights) == 2 * carries_out(*pairs) - 1).mean())
+    return told(flat(walk(model, *pairs)[0][:-1, layers]) @ weights, pairs)
+
+
+def told(reading, pairs):
+    """How often the sign of a reading [columns, pairs] is the carry."""
+    return float((np.sign(reading) == 2 * carries_out(*pairs) - 1).mean())
+
+
+def reads_digit(digits=20):
+    """How often a probe reads the carry off the digit of the sum alone, fitted and asked on the pairs of all probes."""
+    fits, asks = (pairs_of("random", *drawn) for drawn in ((400, digits, np.random.default_rng(0)),
+                                                           (200, digits, np.random.default_rng(1))))
+    digit, asked = (np.eye(10)[carry_add(*pairs)[:, :-1].T] for pairs in (fits, asks))
+    return told(asked @ fitted(digit, fits), asks)
 
 
 def exchange(model, layer, count=400):

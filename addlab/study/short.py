@@ -1,7 +1,7 @@
 """Short sums that go wrong: all of up to so many digits, each tried, and how often sums of one shape do.
 
-Two causes are told apart. A carry that *fades* goes wrong after many columns that sum to 9, whatever stands in front of
-them. A *strange* path goes wrong after few, right after the start, and a column 0 + 0 in front repairs it.
+Is it the start? A column 0 + 0 in front of a sum makes it go wrong less often. But if that is because the state before
+any digit is taken for a carry, other columns that send no carry help in front as much: `sent` asks whether they do.
 """
 
 from collections import Counter
@@ -41,28 +41,47 @@ def short_sums(model, digits=4, examples=20):
             "wrong_after_zero": after_zero.tolist(), "examples": [numbers(path) for _, path in found[:examples]]}
 
 
-COUNT = 5000
+COUNT, LONGEST = 5000, 9
 FRONTS = {"nothing": 0, "0 + 0": 1, "6 random columns": 6}
 
 
-def shapes(model, count=COUNT, longest=9):
-    """How often a chain goes wrong, by what stands in front: {front: [of `count` with 0, 1, … columns that sum to 9]}.
-
-    Behind the front stand k columns that sum to 9 and one more, all random; wrong is one whose digit in the k + 1
-    columns, or in an empty one behind them, is not right, while those of the front are.
-    """
+def shapes(model, count=COUNT, longest=LONGEST):
+    """How often a chain goes wrong, by what is in front: {front: [of `count` with 0, 1, … columns that sum to 9]}."""
     walk, rng, found = Walk(model), np.random.default_rng(0), {}
     for front, columns in FRONTS.items():
         found[front] = []
         for k in range(longest + 1):
-            path = np.zeros((count, columns + k + 2), int)
-            path[:, : columns if columns > 1 else 0] = rng.integers(0, 100, (count, columns if columns > 1 else 0))
-            path[:, columns : columns + k] = 9 + 9 * rng.integers(0, 10, (count, k))  # 09, 18, … 90
-            path[:, -2] = rng.integers(0, 100, count)
-            state, states = walk.start(count)
-            wrong = walk.feed(state, path)[0].argmax(axis=2) != walk.right(states, path)[0]
-            found[front].append(int((wrong[:, columns:].any(axis=1) & ~wrong[:, :columns].any(axis=1)).sum()))
+            before = np.zeros((count, columns), int) if columns < 2 else rng.integers(0, 100, (count, columns))
+            found[front].append(wrong_behind(walk, before, k, rng))
     return found
+
+
+def sent(model, count=COUNT, longest=LONGEST):
+    """The same behind six random columns, by what they send on: {"no carry", "carry": [of `count`, as in `shapes`]}.
+
+    The sixth sums to 8 or less, or to 10 or more: it settles the carry whatever comes before it.
+    """
+    walk, rng, sums, found = Walk(model), np.random.default_rng(1), np.add(*TENS), {}
+    for carry, settles in (("no carry", sums < 9), ("carry", sums > 9)):
+        found[carry] = []
+        for k in range(longest + 1):
+            before = rng.integers(0, 100, (count, 5)), rng.choice(np.flatnonzero(settles), (count, 1))
+            found[carry].append(wrong_behind(walk, np.hstack(before), k, rng))
+    return found
+
+
+def wrong_behind(walk, front, k, rng):
+    """How many chains of k columns go wrong behind some columns in front, [count, columns], a row for each chain.
+
+    A chain is k columns that sum to 9 and one more, all random; wrong is one whose digit in the k + 1 columns, or in an
+    empty one behind them, is not right, while those of the front are.
+    """
+    count, columns = front.shape
+    nines = 9 + 9 * rng.integers(0, 10, (count, k))  # 09, 18, … 90
+    path = np.hstack((front, nines, rng.integers(0, 100, (count, 1)), np.zeros((count, 1), int)))
+    state, states = walk.start(count)
+    wrong = walk.feed(state, path)[0].argmax(axis=2) != walk.right(states, path)[0]
+    return int((wrong[:, columns:].any(axis=1) & ~wrong[:, :columns].any(axis=1)).sum())
 
 
 def right_after_zero(walk, paths):

@@ -75,7 +75,17 @@ def map_of(model, digits=10):
     return {"layers": flat} | {name: labels[name][:SHOWN].tolist() for name in ("carry", "digit")}
 
 
-def state_figure(found, shown=90):
+def apart(points, least=(0.022, 0.05)):
+    """The places of points [(x, y)] of which no two lie nearer than `least` of all their spread in both directions."""
+    points, kept = np.array(points), []
+    scaled = points / np.ptp(points, axis=0)
+    for place, point in enumerate(scaled):
+        if not any((np.abs(point - scaled[other]) < least).all() for other in kept):
+            kept.append(place)
+    return kept
+
+
+def state_figure(found, shown=200):
     """The first and the last layer's states in two dimensions, each a numeral: its digit; found: `map_of(model)`."""
     last = len(found["layers"])
     title = f"Layer 1 tells carry from no carry, layer {last} tells digit from digit"
@@ -86,9 +96,9 @@ def state_figure(found, shown=90):
         else:
             plots.axis(ax, f"layer {layer}", "main direction", "second main direction")
         points = found["layers"][layer - 1][:shown]
-        for (x, y), digit, carry in zip(points, found["digit"], found["carry"], strict=False):
-            ax.plot(x, y, marker=f"${digit}$", color=plots.CARRY if carry else plots.NO_CARRY, markersize=7,
-                    markeredgewidth=0)
+        for place in apart(points):
+            paint = plots.CARRY if found["carry"][place] else plots.NO_CARRY
+            ax.plot(*points[place], marker=f"${found['digit'][place]}$", color=paint, markersize=7, markeredgewidth=0)
         ax.set(xticks=[], yticks=[])
         ax.margins(0.06, 0.18 if layer == 1 else 0.08)
     for carry, words, paint in ((0, "no carry", plots.NO_CARRY), (1, "carry", plots.CARRY)):
