@@ -1,6 +1,6 @@
 -- What Markdown does not say by itself, for the pages and for the PDF.
 local page = FORMAT:match("html") ~= nil
-local sections, title = pandoc.List(), nil
+local sections, title, chapters = pandoc.List(), nil, 0
 local LONG = 6 -- lines of code, which need not stand with their output
 local alone = PANDOC_WRITER_OPTIONS.variables.alone and tostring(PANDOC_WRITER_OPTIONS.variables.alone)
 
@@ -44,7 +44,7 @@ function Image(image)
     local alt = image.attributes.alt or pandoc.utils.stringify(image.caption)
     local share, points = image.attributes.share, image.attributes["printed-points"] or image.attributes.points
     local tall = image.attributes["printed-tall"]
-    local width = points and ", width: size(" .. points .. ")" or share and ", width: " .. share .. "%" or ""
+    local width = points and ", width: " .. points .. " * point" or share and ", width: " .. share .. "%" or ""
     local printed = image.attributes.printed
     local call = (printed and "#narrow(" or "#image(") .. quoted(printed or image.src) .. ", alt: " .. quoted(alt)
     local typst = pandoc.RawInline("typst", call .. width .. (tall and ", tall: " .. tall or "") .. ")")
@@ -58,7 +58,11 @@ function Header(header)
     header.level = 2
   end
   if not page then
-    return header
+    if header.level > 1 then
+      return header
+    end
+    chapters = chapters + 1
+    return { raw("#let point = chapter(" .. chapters - 1 .. ")"), header } -- how large one of its figures' is
   end
   if header.level == 1 then
     title = header.content
