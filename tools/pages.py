@@ -138,7 +138,7 @@ def plain(text):
 def source(text, folder, template, alone="", pagetitle=""):
     """Markdown as a file of Typst."""
     path = folder / template
-    path.write_text(pandoc(text, "typst", folder, template, alone=alone, pagetitle=pagetitle), "utf-8")
+    path.write_text(pandoc(text, "typst-smart", folder, template, alone=alone, pagetitle=pagetitle), "utf-8")
     return path
 
 

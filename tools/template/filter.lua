@@ -30,6 +30,10 @@ function Link(link)
   if not page and not link.target:match("^https?:") and not link.target:match("^#") then
     return link.content
   end
+  local address, written = link.target:match("^https?://(.*)"), pandoc.utils.stringify(link.content)
+  if not page and address and address:sub(-#written) ~= written then -- on paper its address is a footnote
+    return { link, pandoc.Note({ pandoc.Plain({ pandoc.Str(address) }) }) }
+  end
 end
 
 -- Typst asks for the text in place of a picture as an argument. `points` is how wide a picture is where it is not scaled,
@@ -164,16 +168,27 @@ end
 function Math(formula)
   if not page then
     local typst = pandoc.write(pandoc.Pandoc({ pandoc.Plain({ formula }) }), "typst"):gsub("%s+$", "")
+    typst = typst:gsub("\\| (.-) \\|", "abs(%1)")
     typst = typst:gsub("dot%.circle", "dot.o") -- its name since Typst 0.14, which this pandoc does not know yet
     return pandoc.RawInline("typst", "#{ set math.equation(alt: " .. quoted(formula.text) .. "); " .. typst .. " }")
   end
 end
 
--- What is multiplied or divided by stands beside its sign.
+-- An apostrophe after a letter is a curved one, and a range of numbers has a dash.
+function Str(str)
+  local text = str.text:gsub("^'s", "’s"):gsub("([%a\128-\255])'", "%1’"):gsub("^(%(?%d+)%-(%d+%p?)$", "%1–%2")
+  return text ~= str.text and pandoc.Str(text) or nil
+end
+
+-- What is multiplied or divided by stands beside its sign, and a number beside what it is the number of.
+local function joins(text)
+  return text:match("×$") or text:match("÷$") or text:match("[Cc]hapter$") or text:match("Figure$")
+end
+
 function Inlines(inlines)
   for i = 2, #inlines do
     local before = inlines[i - 1]
-    if inlines[i].t == "Space" and before.t == "Str" and (before.text:match("×$") or before.text:match("÷$")) then
+    if inlines[i].t == "Space" and before.t == "Str" and joins(before.text) then
       inlines[i] = pandoc.Str("\u{a0}")
     end
   end
