@@ -10,7 +10,7 @@ from addlab.study import claims, measures, plots
 
 SIGNS = {"holds": ("++", "#1c4587"), "mostly holds": ("+", "#8fb0dd"), "mixed": ("±", "#f3ead2"),
          "not settled": ("?", "#d3d3d3"), "mostly fails": ("−", "#eda58f"), "fails": ("−−", "#b3261e")}
-IN_SHORT = {"C1a": "good in 100-200", "C3": "longer, loss sooner", "C4": "longer, sums later",
+IN_SHORT = {"C1a": "good in 100–200", "C3": "longer, loss sooner", "C4": "longer, sums later",
             "C5a": "3 layers, by loss", "C5b": "3 layers, by sums", "C6a": "4 before 3 before 2",
             "C6b": "depths alike in loss", "C8": "RNN, GRU, LSTM", "C9": "small rates too slow",
             "C10b": "no success at 0.1"}
