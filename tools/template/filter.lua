@@ -104,21 +104,22 @@ local function measured(tab)
   return columns
 end
 
--- A table that is wider than the page scrolls in a box of its own; on a phone one of sentences does, too. In the PDF its
+-- A table that is wider than the page scrolls in a box of its own; on a phone one with two columns of sentences does, too. In the PDF its
 -- columns get room by the root of what they hold: a sentence may be broken, a number should not be.
 function Table(tab)
-  local columns, width, total = measured(tab), 0, 0
+  local columns, width, total, long = measured(tab), 0, 0, 0
   for _, column in ipairs(columns) do
     width = width + column.widest + 3
     local longest = math.max(column.widest, utf8.len(column.heading))
     column.room = math.max(column.least + 3, 3.2 * math.sqrt(longest))
+    long = long + (longest > 24 and 1 or 0)
     if longest < 14 then -- of words or numbers: it gets what it needs, and the others share what is left
       column.room, column.fixed = 0, math.max(column.widest, column.least) + 3
     end
     total = total + column.room
   end
   if page then
-    return pandoc.Div(tab, { class = #columns > 2 and width > 75 and "box broad" or "box" })
+    return pandoc.Div(tab, { class = #columns > 2 and long > 1 and "box broad" or "box" })
   end
   if width > 108 then -- characters of a line
     local left = 1
