@@ -699,7 +699,7 @@ SHOWN = {*ACCURACIES, *TEST, "batches missed in all", *(f"loss below {level}" fo
 
 def in_short(answers):
     yes, no, undecided = answers
-    return f"{yes} of {yes + no + undecided}" + (f" ({undecided} ?)" if undecided else "")
+    return f"{yes} of {yes + no + undecided}" + (f" ({undecided}\N{NO-BREAK SPACE}?)" if undecided else "")
 
 
 def sides_by_measure(kept):

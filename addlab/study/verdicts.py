@@ -4,6 +4,7 @@ import math
 from fractions import Fraction
 
 import numpy as np
+from matplotlib.markers import CARETLEFT, CARETRIGHT
 from matplotlib.patches import Rectangle
 
 from addlab.study import claims, measures, plots
@@ -54,7 +55,7 @@ def look(seeds):
     """What seeds say, "k of n: verdict", with a ? for those of the n that are undecided."""
     found = dict(enumerate(seeds))
     yes, _, undecided = claims.counts(found)
-    doubt = f" ({undecided} ?)" if undecided else ""
+    doubt = f" ({undecided}\N{NO-BREAK SPACE}?)" if undecided else ""
     return f"{yes} of {len(found)}{doubt}: {claims.judge(found)}"
 
 
@@ -184,8 +185,8 @@ def bar(ax, y, measure, found, ratio):
         left, right = np.clip(ends, *ax.get_xlim())
         ax.plot([left, right], [y + shift] * 2, line, color=paint, linewidth=1.8)
         if line == "-" and (ends[0] == 0 or ends[1] == math.inf):  # it goes on
-            ax.plot([left if ends[0] == 0 else right], [y + shift], "<" if ends[0] == 0 else ">", color=paint,
-                    markersize=5, clip_on=False)
+            edge, arrow = (left, CARETLEFT) if ends[0] == 0 else (right, CARETRIGHT)
+            ax.plot([edge], [y + shift], marker=arrow, color=paint, markersize=6)
     if 0 < middle < math.inf:
         ax.plot([middle], [y + shift], mark, color=paint, markersize=5)
     sign, _ = SIGNS[claims.judge(found)]

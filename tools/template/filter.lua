@@ -112,14 +112,14 @@ function Table(tab)
     width = width + column.widest + 3
     local longest = math.max(column.widest, utf8.len(column.heading))
     column.room = math.max(column.least + 3, 3.2 * math.sqrt(longest))
-    long = long + (longest > 24 and 1 or 0)
+    long = long + (column.widest > 24 and 1 or 0)
     if longest < 14 then -- of words or numbers: it gets what it needs, and the others share what is left
       column.room, column.fixed = 0, math.max(column.widest, column.least) + 3
     end
     total = total + column.room
   end
   if page then
-    return pandoc.Div(tab, { class = #columns > 2 and long > 1 and "box broad" or "box" })
+    return pandoc.Div(tab, { class = #columns > 2 and width > 75 and long > 1 and "box broad" or "box" })
   end
   if width > 108 then -- characters of a line
     local left = 1
