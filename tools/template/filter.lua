@@ -181,9 +181,9 @@ function Str(str)
   return text ~= str.text and pandoc.Str(text) or nil
 end
 
--- What is multiplied or divided by stands beside its sign, and a number beside what it is the number of.
+-- What is multiplied or divided by stands beside its sign, and the number of a chapter beside its name.
 local function joins(text)
-  return text:match("×$") or text:match("÷$") or text:match("[Cc]hapter$") or text:match("Figure$")
+  return text:match("×$") or text:match("÷$") or text:match("[Cc]hapter$")
 end
 
 function Inlines(inlines)
