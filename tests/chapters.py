@@ -37,6 +37,7 @@ from witness import (
 )
 
 import addrnn
+from addlab.certify import checker
 from addlab.study import experiments
 
 # 02
@@ -749,6 +750,11 @@ SHOWN = {*ACCURACIES, *TEST, "batches missed in all", *(f"loss below {level}" fo
     "1", "0.5", "0.2", "0.1", "0.05", "0.02", "0.01"))}
 
 
+def in_short(answers):
+    yes, no, undecided = answers
+    return f"{yes} of {yes + no + undecided}" + (f" ({undecided}\N{NO-BREAK SPACE}?)" if undecided else "")
+
+
 def sides_by_measure(kept):
     """{claim: (the words of the verdict by the measures of the figure, the sides that these take)}."""
     found = {claim: [word for name, (word, *_) in entry["measures"].items() if name in SHOWN]
@@ -761,13 +767,12 @@ def appendix(said, seeds, **_):
     kept = json.loads((ROOT / "records" / "verdicts.json").read_bytes())
     chapter = {"C1a": 1, "C1b": 1, "C2": 1, "C3": 2, "C4": 2, "C8": 4, "C9": 5, "C10a": 5, "C10b": 5}
     for claim, entry in kept.items():
-        row = next(line for line in said.text.splitlines() if line.startswith(f"| {claim} | "))
-        page = f"0{chapter.get(claim, 3)}_"
-        counted = " | ".join(str(entry["seeds"].count(answer)) for answer in (True, False, None))
-        assert f" | **{entry['verdict']}** | {counted} | [{page[1]}]({page}" in row, row
-        assert row.endswith(f".ipynb#{claim}) |"), row
+        row = next(line for line in said.text.splitlines() if line.startswith(f"| [{claim}]("))
+        assert re.match(rf"\| \[{claim}\]\(0{chapter.get(claim, 3)}_\w+\.ipynb#{claim}\) \| ", row), row
+        yes, no, undecided = (entry["seeds"].count(answer) for answer in (True, False, None))
+        assert row.endswith(f" | **{entry['verdict']}** | {yes} | {no} | {undecided or ''} |"), row
     ranks = [["holds", "mostly holds", "mixed", "not settled", "mostly fails", "fails"].index(line.split("**")[1])
-             for line in said.text.splitlines() if re.match(r"\| C\d+[ab]? \| .*\*\*.*\.ipynb#", line)]
+             for line in said.text.splitlines() if re.match(r"\| \[C\d+[ab]?\]\(", line)]
     assert len(ranks) == len(kept) and ranks == sorted(ranks)
     words = sides_by_measure(kept)
     turned = [claim for claim, (_, sides) in words.items() if len(sides) == 2]
@@ -780,7 +785,7 @@ def appendix(said, seeds, **_):
     for claim, count in {"C1a": 20, "C5a": 20, "C5b": 20, "C6a": 12}.items():
         looks = [[part.count(answer) for answer in (True, False, None)] for part in (
             kept[claim]["seeds"][:count], kept[claim]["seeds"][count:], kept[claim]["seeds"])]
-        said.says(f"| {claim} | {' | '.join(f'{share(look)}: {word(*look)}' for look in looks)} |")
+        said.says(f"| {claim} | {' | '.join(f'{in_short(look)}: {word(*look)}' for look in looks)} |")
     groups = {
         "digits, 3 layers": {n: group(seeds, digit_len=n) for n in (10, 100, 1000, 5000)},
         "layers, 100 digits": {k: group(seeds, digit_len=100, layers=k) for k in (1, 2, 3, 4)},
@@ -864,7 +869,7 @@ def appendix_headings(kept, groups, found, agree):
             half[1:] == [40, 0, 0] and 0.3 < most[1] / 40 < 0.37,
         "The order of the cells (C8) mostly holds at a loss of 0.5, and mostly fails at 0.01":
             (cell_order["loss below 0.5"], cell_order["loss below 0.01"]) == ("mostly holds", "mostly fails"),
-        "it mostly holds at 99% and above; at every other threshold and by every other measure it is mixed": all(
+        "it mostly holds at 99% and above, and is mixed by every other measure": all(
             verdict == ("mostly holds" if name in ("99% of sums right", "99.5% of sums right") else "mixed")
             for name, verdict in best.items()),
         "often cannot tell which setting is first: for C5b in at least 25 of 40 seeds":
@@ -890,13 +895,18 @@ def appendix_headings(kept, groups, found, agree):
         "The RNN leads the GRU only in whole sums, and the GRU leads the LSTM only in the loss": [
             found[cells, a, b, of][0] for a, b in (("RNN", "GRU"), ("GRU", "LSTM")) for of in "l9"] == [
             "mixed", "holds", "holds", "mixed"],
-        "## Two verdicts need both looks together": [
+        "## The verdicts on C1a and C5b are leanings": [
             claim for claim, entry in kept.items() if len(entry["seeds"]) == 40] == ["C1a", "C5a", "C5b"] and [
             claim for claim in ("C1a", "C5a", "C5b", "C6a") if kept[claim]["verdict"] != "mixed"] == ["C1a", "C5b"],
         "After twenty seeds, the verdicts on C1a, C5a and C5b were *mixed*": {
             word(*look) for look in first_look} == {"mixed"},
         "C6a was *mixed* with twelve seeds, and got six more": word(*twelve) == "mixed" and sum(
             twelve) == 12 and len(kept["C6a"]["seeds"]) == 18 and "seeds 12 to 17 by" in of_gpu_made_by(),
+        "C1b and C8 were *mixed*, too, and got none": sorted(
+            claim for claim, entry in kept.items() if entry["verdict"] == "mixed" and len(entry["seeds"]) == 20) == [
+            "C1b", "C8"],
+        "A GPU adds in another order than a CPU, and its tanh is less exact ([chapter 7](07_proof.ipynb))":
+            all(row["errors"]["RNN"] > checker.FUNCTION_ERROR for row in study("functions")),  # which a CPU keeps to
         "Alone, the new seeds are *mixed* each time": {word(*look) for look in (*second_look, six)} == {"mixed"},
         "For C1a and C5b both looks lean to the same side": all(
             sum(look[:2]) and (look[0] < look[1]) is less for less, looks in (
@@ -912,10 +922,13 @@ def appendix_headings(kept, groups, found, agree):
         "## In eight runs GPU and CPU differ at no threshold": agree,
         "## A statement has to say what it measures": len(turned) == 2,
         "cut into 14 statements": len(kept) == 14,
-        "Our prediction fails for two statements by another threshold": len(turned) == 2 and all(
-            {"holds", "fails"} == {side for name, (verdict, *_) in kept[claim]["measures"].items()
-                                   if name in ACCURACIES | LOSSES for side in [verdict.removeprefix("mostly ")]
-                                   if side != "mixed" and side != "not settled"} for claim in turned),
+        "Our prediction fails: C1a *mostly fails*, but (mostly) holds at every lower threshold, and the *mixed* of C8 "
+        "hides both answers": turned == ["C1a", "C8"] and (
+            kept["C1a"]["verdict"], kept["C8"]["verdict"]) == ("mostly fails", "mixed") and all(
+            kept["C1a"]["measures"][f"{share}% of sums right"][0].removeprefix("mostly ") == "holds"
+            for share in (50, 80, 90, 95, 98)) and {"holds", "fails"} <= {
+            verdict.removeprefix("mostly ") for name, (verdict, *_) in kept["C8"]["measures"].items()
+            if name in ACCURACIES | LOSSES},
         "By another machine it stands so far: in eight runs no threshold moved": agree}
 
 

@@ -23,7 +23,7 @@ from conftest import shown_while_run
 from nbformat import v4
 
 from addlab import article
-from tools import report
+from tools import pages, report
 
 ROOT = Path(report.__file__).parents[1]
 COMMITTED = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -40,6 +40,11 @@ FIRST = [
      "6 * 7", "# shown on purpose", "# folded away", "Markdown('All right, and 1 + 1 = 3')"],
     "## Formula\n\n$$h_t = \\tanh(W x_t)$$\n\n```python\nx = 1\n```",
 ]
+
+PRINTED = """The network's `torch's`, in batches 0-400 on 2026-11-27, by [Gowal](https://example.org/paper/7).
+
+Say `make notebooks/01_baseline.ipynb`, and all is well.
+"""
 
 
 def write(path, parts):
@@ -143,7 +148,7 @@ def sample(tmp_path_factory):
     home = tmp_path_factory.mktemp("home")
     (home / "notebooks").mkdir()
     write(home / "notebooks/first.ipynb", FIRST)
-    write(home / "notebooks/second.ipynb", ["# Second things\n\nA sentence.", ["1 + 1"],
+    write(home / "notebooks/second.ipynb", ["# Second things\n\nA sentence.", PRINTED, ["1 + 1"],
            "## End\n\nDone.\n\n**Try next.** Turn it.", ["2 + 2"]])
     write(home / "notebooks/wrong.ipynb", ["# Wrong\n\nA sentence.", ["2 + 2", "raise ValueError('no\\nsuch thing')"]])
     old = json.loads((home / "notebooks/second.ipynb").read_text())
@@ -433,6 +438,40 @@ def test_each_chapter_of_the_pdf_begins_on_its_own_page_and_the_article_is_the_f
     for entry, page in zip(chapters, pages, strict=True):
         text = re.sub(r"\s+", " ", pdf.pages[page].extract_text()).strip()
         assert text.startswith(entry.title), entry.title
+
+
+def test_apostrophes_are_curved_and_ranges_have_a_dash_but_not_in_code(sample):
+    page = (sample / "report/second.html").read_text("utf-8")
+    assert "network’s <code>torch's</code>, in batches 0–400 on 2026-11-27, by" in page
+    pdf = " ".join(page.extract_text() for page in pypdf.PdfReader(sample / "report/addrnn.pdf").pages)
+    assert "network’s torch's, in batches 0–400 on 2026-11-27" in re.sub(r"\s+", " ", pdf)
+
+
+def test_on_paper_a_link_has_its_address_and_a_path_is_copied_as_it_is(sample):
+    pdf = " ".join(page.extract_text() for page in pypdf.PdfReader(sample / "report/addrnn.pdf").pages)
+    assert "example.org/paper/7" in pdf and "make notebooks/01_baseline.ipynb" in pdf
+    assert "example.org/paper/7<" not in (sample / "report/second.html").read_text("utf-8")
+
+
+def test_figures_of_a_chapter_grow_until_it_would_need_a_page_more(tmp_path, monkeypatch):
+    """The second chapter's two figures share a page at some scales only; the first one's figure may be larger."""
+    asked, compiled = [], typst.compile
+
+    def spied(*place, sys_inputs, **how):
+        asked.append(sys_inputs["scales"])
+        return compiled(*place, sys_inputs=sys_inputs, **how)
+
+    monkeypatch.setattr(typst, "compile", spied)
+    monkeypatch.setattr(pages, "PAGES", 2)
+    (tmp_path / "high.svg").write_text('<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 600 560"></svg>')
+    figure = '![](high.svg){points=600 alt="Nothing"}'
+    text = f"# One {{.unnumbered}}\n\n{figure}\n\n# Two {{.unnumbered}}\n\n{figure}\n\n{figure}"
+    assert pages.lengths_of_chapters(pages.pdf(text, tmp_path, "Two")) == [1, 1]
+    first, second = map(int, asked[-1].split())
+    assert first == pages.SCALES[-1] > second > pages.SCALES[0]
+    one_more = pages.SCALES[pages.SCALES.index(second) + 1]
+    monkeypatch.setattr(pages, "SCALES", (one_more,))
+    assert pages.lengths_of_chapters(pages.pdf(text, tmp_path, "Two")) == [1, 2]
 
 
 def test_pdf_is_read_in_an_evening(real):

@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from matplotlib.markers import CARETRIGHT
 
 import addrnn
 from addlab import engine
@@ -153,18 +154,18 @@ def test_rows_are_put_together_by_what_other_measures_do_to_the_verdict():
 def test_the_seeds_of_a_second_look_are_judged_alone_too():
     table = verdicts.looks_table({"C2": {"seeds": [True] * 6 + [False, None] + [False] * 8}}, {"C2": 6}).data
     assert table.splitlines()[2:] == [
-        "| C2 | 6 of 6 seeds: holds | 0 of 10 seeds, 1 undecided: fails | 6 of 16 seeds, 1 undecided: mixed |"]
+        "| C2 | 6 of 6: holds | 0 of 10 (1\N{NO-BREAK SPACE}?): fails | 6 of 16 (1\N{NO-BREAK SPACE}?): mixed |"]
 
 
 def test_each_claim_stands_with_its_words_its_verdict_and_its_chapter():
     places = {"C2": "01_b.html#C2", "C3": "02_d.html#C3", "C4": "02_d.html#C4"}
     counted = {claim: entry | {"seeds": [True, None, True, False]} for claim, entry in ENTRIES.items()}
     _, line, *rows = verdicts.claims_table(dict(reversed(counted.items())), places).data.splitlines()
-    assert line == "| --- | --- | --- | ---: | ---: | ---: | --- |"
+    assert line == "| --- | --- | --- | ---: | ---: | ---: |"
     rows = [rows[1], rows[0], rows[2]]    # by verdict: both that hold, in their order, then that which fails
-    assert rows[1] == ("| C3 | The longer the numbers, the fewer batches the loss needs to fall | **holds** | "
-                       "2 | 1 | 1 | [2](02_d.ipynb#C3) |")
-    assert [row.split(" | ")[0] for row in rows] == ["| C2", "| C3", "| C4"] and "**fails**" in rows[2]
+    assert rows[1] == ("| [C3](02_d.ipynb#C3) | The longer the numbers, the fewer batches the loss needs to fall | "
+                       "**holds** | 2 | 1 | 1 |")
+    assert [row[3:5] for row in rows] == ["C2", "C3", "C4"] and "**fails**" in rows[2]
 
 
 def test_a_pair_has_its_ratio_with_an_interval_and_its_verdict_by_each_measure():
@@ -176,8 +177,10 @@ def test_a_pair_has_its_ratio_with_an_interval_and_its_verdict_by_each_measure()
     names = {about: {1: "one", 2: "two"} for about in compared}
     ax, = verdicts.forest_figure(compared, "A title").axes
     drawn = [(line.get_xdata().tolist(), line.get_linestyle()) for line in ax.lines[1:] if len(line.get_xdata())]
-    assert drawn == [([0.4, 0.6], "-"), ([0.5], "None"), ([1.2, ax.get_xlim()[1]], "-"), ([2.0], "None"),
+    edge = ax.get_xlim()[1]
+    assert drawn == [([0.4, 0.6], "-"), ([0.5], "None"), ([1.2, edge], "-"), ([edge], "-"), ([2.0], "None"),
                      (list(ax.get_xlim()), ":")]
+    assert ax.lines[4].get_marker() == CARETRIGHT  # it goes on
     assert [label.get_text() for label in ax.get_yticklabels()] == 2 * ["2 / 1"]
     assert [text.get_text() for text in ax.texts if ":" in text.get_text()] == [
         "6 of 6: ++", "0 of 6: −−", "6 of 6: ++", "0 of 8: ?"]

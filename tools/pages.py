@@ -10,9 +10,8 @@ import json
 import mimetypes
 import re
 import tempfile
-from bisect import bisect
-from functools import cache
 from html import unescape
+from itertools import pairwise
 from pathlib import Path
 
 import pikepdf
@@ -26,7 +25,7 @@ from tools.figures import Sheet
 
 ROOT = Path(__file__).resolve().parents[1]
 TEMPLATE = ROOT / "tools" / "template"
-PAGES, SCALES = 25, (52, 55, 58, 61, 64, 67, 70)  # of the PDF at most; of its figures, whose letters are of 11 points
+PAGES, SCALES = 25, (52, 55, 58, 61, 64, 67, 70)  # of the PDF at most; per cent of its figures' 11-point letters
 
 
 def pandoc(text, form, folder, template, alone="", **metadata):
@@ -139,30 +138,36 @@ def plain(text):
 def source(text, folder, template, alone="", pagetitle=""):
     """Markdown as a file of Typst."""
     path = folder / template
-    path.write_text(pandoc(text, "typst", folder, template, alone=alone, pagetitle=pagetitle), "utf-8")
+    path.write_text(pandoc(text, "typst-smart", folder, template, alone=alone, pagetitle=pagetitle), "utf-8")
     return path
 
 
 def pdf(text, folder, title, alone="", ignore_system_fonts=False):
     """Markdown as a PDF by PDF/UA-1, the many small objects of its tags compressed: a third of its bytes.
 
-    All its figures have one scale, the largest of SCALES that leaves it within PAGES, or the first. Three are tried.
+    Its figures have the largest scale of SCALES that leaves it within PAGES, or the first; those of a chapter that
+    has paper to spare, the largest that needs no page more.
     """
     typed = source(text, folder, "report.typ", alone, title)
 
-    @cache
-    def scaled(scale):
-        return typst.compile(typed, root="/", format="pdf", pdf_standards="ua-1", sys_inputs={"scale": str(scale)},
-                             ignore_system_fonts=ignore_system_fonts)
+    def scaled(*scales):
+        return typst.compile(typed, root="/", format="pdf", pdf_standards="ua-1",
+                             sys_inputs={"scales": " ".join(map(str, scales))}, ignore_system_fonts=ignore_system_fonts)
 
-    def too_long(scale):
-        with pikepdf.open(io.BytesIO(scaled(scale))) as document:
-            return len(document.pages) > PAGES
-
-    data = scaled(SCALES[bisect(SCALES, False, lo=1, key=too_long) - 1])
+    lengths = {scale: lengths_of_chapters(scaled(scale)) for scale in SCALES}
+    common = max((scale for scale in SCALES if sum(lengths[scale]) <= PAGES), default=SCALES[0])
+    data = scaled(*(max(scale for scale in SCALES if lengths[scale][chapter] <= length)
+                    for chapter, length in enumerate(lengths[common])))
     small = io.BytesIO()
     pikepdf.settings.set_flate_compression_level(9)
     with pikepdf.open(io.BytesIO(data)) as document:
         document.save(small, object_stream_mode=pikepdf.ObjectStreamMode.generate, recompress_flate=True,
                       deterministic_id=True)
     return small.getvalue()
+
+
+def lengths_of_chapters(data):
+    """How many pages each chapter of a PDF has."""
+    with pikepdf.open(io.BytesIO(data)) as document, document.open_outline() as outline:
+        begins = [document.pages.index(pikepdf.Page(entry.destination[0])) for entry in outline.root]
+        return [after - page for page, after in pairwise([*begins, len(document.pages)])]

@@ -4,13 +4,14 @@ import math
 from fractions import Fraction
 
 import numpy as np
+from matplotlib.markers import CARETLEFT, CARETRIGHT
 from matplotlib.patches import Rectangle
 
 from addlab.study import claims, measures, plots
 
 SIGNS = {"holds": ("++", "#1c4587"), "mostly holds": ("+", "#8fb0dd"), "mixed": ("±", "#f3ead2"),
          "not settled": ("?", "#d3d3d3"), "mostly fails": ("−", "#eda58f"), "fails": ("−−", "#b3261e")}
-IN_SHORT = {"C1a": "good in 100-200", "C3": "longer, loss sooner", "C4": "longer, sums later",
+IN_SHORT = {"C1a": "good in 100–200", "C3": "longer, loss sooner", "C4": "longer, sums later",
             "C5a": "3 layers, by loss", "C5b": "3 layers, by sums", "C6a": "4 before 3 before 2",
             "C6b": "depths alike in loss", "C8": "RNN, GRU, LSTM", "C9": "small rates too slow",
             "C10b": "no success at 0.1"}
@@ -25,17 +26,17 @@ TOLD = {measures.LOSS: (plots.INK, "o", -0.17),  # colour, mark, place in a row
 
 
 def claims_table(entries, places):
-    """Each statement in the original's words, with its verdict, its seeds and its chapter, sorted by verdict.
+    """Each statement in the original's words, with its verdict and its seeds, sorted by verdict.
 
-    entries: `claims.entries_so_far()`; places: {claim: page#place}, where each is judged.
+    entries: `claims.entries_so_far()`; places: {claim: page#place}, where each is judged, to which its name leads.
     """
     rows = []
     for claim, entry in sorted(entries.items(), key=lambda pair: list(SIGNS).index(pair[1]["verdict"])):
         page = places[claim].replace(".html", ".ipynb")
-        rows.append([claim, claims.CLAIMS[claim], f"**{entry['verdict']}**",
-                     *claims.counts(dict(enumerate(entry["seeds"]))), f"[{int(page[:2])}]({page})"])
-    counts = ["yes", "no", "undecided"]
-    return claims.table(["", "the original says", "verdict", *counts, "chapter"], rows, counts)
+        yes, no, undecided = claims.counts(dict(enumerate(entry["seeds"])))
+        rows.append([f"[{claim}]({page})", claims.CLAIMS[claim], f"**{entry['verdict']}**", yes, no, undecided or ""])
+    counts = ["yes", "no", "?"]
+    return claims.table(["", "the original says", "verdict", *counts], rows, counts)
 
 
 def looks_table(entries, first):
@@ -46,9 +47,16 @@ def looks_table(entries, first):
     rows = []
     for claim, count in first.items():
         seeds = entries[claim]["seeds"]
-        looks = [dict(enumerate(part)) for part in (seeds[:count], seeds[count:], seeds)]
-        rows.append([claim, *(f"{claims.share(look)}: {claims.judge(look)}" for look in looks)])
-    return claims.table(["", "first look", "new seeds alone", "all seeds"], rows)
+        rows.append([claim, *map(look, (seeds[:count], seeds[count:], seeds))])
+    return claims.table(["", "first look", "new seeds", "all seeds"], rows)
+
+
+def look(seeds):
+    """What seeds say, "k of n: verdict", with a ? for those of the n that are undecided."""
+    found = dict(enumerate(seeds))
+    yes, _, undecided = claims.counts(found)
+    doubt = f" ({undecided}\N{NO-BREAK SPACE}?)" if undecided else ""
+    return f"{yes} of {len(found)}{doubt}: {claims.judge(found)}"
 
 
 def by_usual(entries):
@@ -166,15 +174,19 @@ def forest_figure(compared, title):
 
 
 def bar(ax, y, measure, found, ratio):
-    """One measure's ratio in a row of a forest: a dot at the median, a line for its interval, to the edge if open.
+    """One measure's ratio in a row of a forest: a dot at the median, a line for its interval.
 
-    Where the interval is open at both ends, the line is dotted.
+    Where the interval is open at one end, the line ends in an arrow at the edge; where at both, it is dotted.
     """
     paint, mark, shift = TOLD[measure]
     middle, *ends = ratio
     if not any(map(math.isnan, ends)):
-        nothing = ends == [0, math.inf]
-        ax.plot(np.clip(ends, *ax.get_xlim()), [y + shift] * 2, ":" if nothing else "-", color=paint, linewidth=1.8)
+        line = ":" if ends == [0, math.inf] else "-"
+        left, right = np.clip(ends, *ax.get_xlim())
+        ax.plot([left, right], [y + shift] * 2, line, color=paint, linewidth=1.8)
+        if line == "-" and (ends[0] == 0 or ends[1] == math.inf):  # it goes on
+            edge, arrow = (left, CARETLEFT) if ends[0] == 0 else (right, CARETRIGHT)
+            ax.plot([edge], [y + shift], marker=arrow, color=paint, markersize=6)
     if 0 < middle < math.inf:
         ax.plot([middle], [y + shift], mark, color=paint, markersize=5)
     sign, _ = SIGNS[claims.judge(found)]

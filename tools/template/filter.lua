@@ -1,6 +1,6 @@
 -- What Markdown does not say by itself, for the pages and for the PDF.
 local page = FORMAT:match("html") ~= nil
-local sections, title = pandoc.List(), nil
+local sections, title, chapters = pandoc.List(), nil, 0
 local LONG = 6 -- lines of code, which need not stand with their output
 local alone = PANDOC_WRITER_OPTIONS.variables.alone and tostring(PANDOC_WRITER_OPTIONS.variables.alone)
 
@@ -30,6 +30,10 @@ function Link(link)
   if link.target:match("^%.%./") or not page and not link.target:match("^https?:") and not link.target:match("^#") then
     return link.content
   end
+  local address, written = link.target:match("^https?://(.*)"), pandoc.utils.stringify(link.content)
+  if not page and address and address:sub(-#written) ~= written then -- on paper its address is a footnote
+    return { link, pandoc.Note({ pandoc.Plain({ pandoc.Str(address) }) }) }
+  end
 end
 
 -- Typst asks for the text in place of a picture as an argument. `points` is how wide a picture is where it is not scaled,
@@ -44,7 +48,7 @@ function Image(image)
     local alt = image.attributes.alt or pandoc.utils.stringify(image.caption)
     local share, points = image.attributes.share, image.attributes["printed-points"] or image.attributes.points
     local tall = image.attributes["printed-tall"]
-    local width = points and ", width: size(" .. points .. ")" or share and ", width: " .. share .. "%" or ""
+    local width = points and ", width: " .. points .. " * point" or share and ", width: " .. share .. "%" or ""
     local printed = image.attributes.printed
     local call = (printed and "#narrow(" or "#image(") .. quoted(printed or image.src) .. ", alt: " .. quoted(alt)
     local typst = pandoc.RawInline("typst", call .. width .. (tall and ", tall: " .. tall or "") .. ")")
@@ -58,7 +62,11 @@ function Header(header)
     header.level = 2
   end
   if not page then
-    return header
+    if header.level > 1 then
+      return header
+    end
+    chapters = chapters + 1
+    return { raw("#let point = chapter(" .. chapters - 1 .. ")"), header } -- how large one of its figures' is
   end
   if header.level == 1 then
     title = header.content
@@ -96,21 +104,22 @@ local function measured(tab)
   return columns
 end
 
--- A table that is wider than the page scrolls in a box of its own; on a phone one of sentences does, too. In the PDF its
+-- A table that is wider than the page scrolls in a box of its own; on a phone one with two columns of sentences does, too. In the PDF its
 -- columns get room by the root of what they hold: a sentence may be broken, a number should not be.
 function Table(tab)
-  local columns, width, total = measured(tab), 0, 0
+  local columns, width, total, long = measured(tab), 0, 0, 0
   for _, column in ipairs(columns) do
     width = width + column.widest + 3
     local longest = math.max(column.widest, utf8.len(column.heading))
     column.room = math.max(column.least + 3, 3.2 * math.sqrt(longest))
+    long = long + (column.widest > 24 and 1 or 0)
     if longest < 14 then -- of words or numbers: it gets what it needs, and the others share what is left
       column.room, column.fixed = 0, math.max(column.widest, column.least) + 3
     end
     total = total + column.room
   end
   if page then
-    return pandoc.Div(tab, { class = #columns > 2 and width > 75 and "box broad" or "box" })
+    return pandoc.Div(tab, { class = #columns > 2 and width > 75 and long > 1 and "box broad" or "box" })
   end
   if width > 108 then -- characters of a line
     local left = 1
@@ -160,16 +169,27 @@ end
 function Math(formula)
   if not page then
     local typst = pandoc.write(pandoc.Pandoc({ pandoc.Plain({ formula }) }), "typst"):gsub("%s+$", "")
+    typst = typst:gsub("\\| (.-) \\|", "abs(%1)")
     typst = typst:gsub("dot%.circle", "dot.o") -- its name since Typst 0.14, which this pandoc does not know yet
     return pandoc.RawInline("typst", "#{ set math.equation(alt: " .. quoted(formula.text) .. "); " .. typst .. " }")
   end
 end
 
--- What is multiplied or divided by stands beside its sign.
+-- An apostrophe after a letter is a curved one, and a range of numbers has a dash.
+function Str(str)
+  local text = str.text:gsub("^'s", "’s"):gsub("([%a\128-\255])'", "%1’"):gsub("^(%(?%d+)%-(%d+%p?)$", "%1–%2")
+  return text ~= str.text and pandoc.Str(text) or nil
+end
+
+-- What is multiplied or divided by stands beside its sign, and the number of a chapter beside its name.
+local function joins(text)
+  return text:match("×$") or text:match("÷$") or text:match("[Cc]hapter$")
+end
+
 function Inlines(inlines)
   for i = 2, #inlines do
     local before = inlines[i - 1]
-    if inlines[i].t == "Space" and before.t == "Str" and (before.text:match("×$") or before.text:match("÷$")) then
+    if inlines[i].t == "Space" and before.t == "Str" and joins(before.text) then
       inlines[i] = pandoc.Str("\u{a0}")
     end
   end
