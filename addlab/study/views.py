@@ -85,27 +85,34 @@ def draw_learning(axes, kind, groups, batches, about="", start=30, styles=None):
         plots.curves(ax, drawn, colours, names, styles)
 
 
-def arrivals(kind, panels, title, name, caption="", sharey=False, until=0):
+def arrivals(kind, panels, title, name, caption="", sharey=False, until=0, apart=False):
     """Dots, one a seed: the batch by which each setting gets there; saved as figures/NAME.svg.
 
-    panels: {title: {value: {seed: batches}}}; they share one axis, so that dots may be compared across them.
-    With `sharey` they have the same settings, which are named once. The axis goes to batch `until` at least.
+    panels: {title: {value: {seed: batches}}}; they share one axis, so that dots may be compared across them, or are
+    `apart`: each has its own. With `sharey` they have the same settings, which are named once. An axis goes to batch
+    `until` at least.
     """
     rows = max(map(len, panels.values()), default=1)
     fig, axes = plots.figure(title, columns=max(1, len(panels)), height=1.2 + 0.34 * rows, squeeze=False,
                             sharey=sharey)
     fig.get_layout_engine().set(w_pad=0.12)  # so that "3 later" is not read with the names of the next panel
-    every = [batch for times in panels.values() for values in times.values() for batch in values.values()]
-    reached = [batch for batch in every if math.isfinite(batch)] or [10, 100]
-    wide = max(*reached, until) > 5 * min(reached)
-    for ax, (panel, times) in zip(axes[0], panels.items(), strict=True):
+    every = [batches_of(times) for times in panels.values()]
+    for ax, (panel, times), own in zip(axes[0], panels.items(), every, strict=True):
         names = names_of(kind, times)
-        plots.axis(ax, panel, "batch", log="x" * wide, xlim=(0.8 * min(reached) * wide, 1.08 * max(*reached, until)))
-        if wide and max(*reached, until) < 15 * min(reached):  # little more than a decade: four ticks in it
+        reached = [batch for batch in (own if apart else sum(every, [])) if math.isfinite(batch)] or [10, 100]
+        low, high = min(reached), max(*reached, until)
+        wide = high > 5 * low or apart
+        plots.axis(ax, panel, "batch", log="x" * wide, xlim=(0.8 * low * wide, 1.08 * high))
+        if wide and high < 15 * low:  # little more than a decade: four ticks in it
             ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
         plots.dots(ax, {names[value]: list(values.values()) for value, values in times.items()},
                    {names[value]: plots.colour(kind, value) for value in times})
     return plots.save(fig, name, caption)
+
+
+def batches_of(times):
+    """All batches of {value: {seed: batches}}."""
+    return [batch for values in times.values() for batch in values.values()]
 
 
 def size_figure(sizes, name):
