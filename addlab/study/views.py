@@ -96,10 +96,9 @@ def arrivals(kind, panels, title, name, caption="", sharey=False, until=0, apart
     fig, axes = plots.figure(title, columns=max(1, len(panels)), height=1.2 + 0.34 * rows, squeeze=False,
                             sharey=sharey)
     fig.get_layout_engine().set(w_pad=0.12)  # so that "3 later" is not read with the names of the next panel
-    every = [batches_of(times) for times in panels.values()]
-    for ax, (panel, times), own in zip(axes[0], panels.items(), every, strict=True):
+    for ax, (panel, times) in zip(axes[0], panels.items(), strict=True):
         names = names_of(kind, times)
-        reached = [batch for batch in (own if apart else sum(every, [])) if math.isfinite(batch)] or [10, 100]
+        reached = reached_in([times] if apart else panels.values()) or [10, 100]
         low, high = min(reached), max(*reached, until)
         wide = high > 5 * low or apart
         plots.axis(ax, panel, "batch", log="x" * wide, xlim=(0.8 * low * wide, 1.08 * high))
@@ -110,9 +109,9 @@ def arrivals(kind, panels, title, name, caption="", sharey=False, until=0, apart
     return plots.save(fig, name, caption)
 
 
-def batches_of(times):
-    """All batches of {value: {seed: batches}}."""
-    return [batch for values in times.values() for batch in values.values()]
+def reached_in(panels):
+    """All batches of some {value: {seed: batches}} but inf."""
+    return [batch for times in panels for values in times.values() for batch in values.values() if math.isfinite(batch)]
 
 
 def size_figure(sizes, name):
