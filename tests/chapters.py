@@ -158,7 +158,7 @@ def digit_length_headings(said, groups, falls, rises, half, five):
         "## By loss longer is sooner, by whole sums it is not":
             word(*compared(falls, (5000, 1000, 100, 10))) == "holds" and min(middle, key=middle.get) == 100
             and word(*compared({n: rises[n] for n in (10, 100)}, (10, 100))) in ("fails", "mostly fails"),
-        "From 1000 to 5000 digits only about two batches are saved, and":
+        "From 1000 to 5000 digits a seed saves only about two batches (the medians above are of different seeds)":
             1 <= saved <= 3 and len(falls[5000]) == len({*groups[1000]} & {*groups[5000]}) == 10,
         "at a loss of 0.01 the seeds [disagree](08_appendix.ipynb)": word(*weakest(
             groups, functools.partial(loss, level=Fraction(1, 100)), (5000, 1000, 100, 10))[1]) == "mixed",
@@ -219,7 +219,7 @@ def layer_count(said, layers_, digit_len, seeds, long_len, **_):
         said.judges("C6b", (no, yes, undecided), asked=original)
         first, second = (share(compared(together({k: long[k] for k in pair}, sums), pair)) for pair in ((3, 2), (4, 3)))
         said.says(f"3 layers come before 2 in {first}; 4 before 3 in {second}.")
-        clear = "So there is one: " * ("fails" in word(no, yes, undecided))
+        clear = "There is one: " * ("fails" in word(no, yes, undecided))
         said.says(f"{clear}3 layers reach a loss of 0.1 before 2 in {share((yes, no, undecided))}.")
     else:
         said.judges("C6a", (0, 0, 0), 6, asked=False)
@@ -388,7 +388,7 @@ def layer_headings(said, groups, long):
         "## At a rate of 0.01 two layers come before three": fast_turns(),
         "Networks of three layers are faster [at 0.01](05_learning_rate.ipynb)": compared(together(
             {lr: group(range(10), digit_len=100, lr=lr) for lr in (1e-2, 1e-3)}, sums), (1e-2, 1e-3)) == (10, 0, 0),
-        "In whole sums, two layers come before three in all ten seeds; by loss they are level. Four layers are later "
+        "in whole sums, two layers come before three in all ten seeds; by loss they are level. Four layers are later "
         "than three in all ten, by both measures": fast_turns(),
         "One layer is never ahead of three": all(compared(times, (1, 3))[0] == 0 for times in (high, low)),
         "That is barely so": word(*by_sums) == "mostly holds" and 0.5 < ends(by_sums)[0] < 0.52,
@@ -403,8 +403,9 @@ def layer_headings(said, groups, long):
             [round(taken[2][n] - taken[3][n], -1) for n in (3, 2)] == [180, 30],
         "Three layers now need about 200 batches instead of about 680": round(mended[3], -1) == 200
             and round(median(usual[3].values()), -1) == 680,
-        "Two are level with them, and four, the original's best, are last in all four seeds": repair_turns(kept),
-        "So their lead over two layers came from the ones digit":
+        "Two are level with them; four, the original's best, are last in all four seeds (too few for a verdict)":
+            repair_turns(kept) and word(4, 0, 0) == "not settled",
+        "So the lead of three layers over two came from the ones digit":
             compared(usual, (2, 3))[0] == 0 and compared(usual, (4, 2))[0] >= 3 and compared(kept, (2, 4)) == (4, 0, 0)
             and compared(kept, (3, 2))[0] < 2,
         "## No network overfits": all(gap <= 2 * error for gap, error in gaps),
@@ -415,6 +416,8 @@ def layer_headings(said, groups, long):
             2 * (same[1] - same[2]) < middle[1] - middle[2] and len(large[3]) == 5,
         "Made equally large, one layer lags two by 33 batches instead of 153":
             (same[1] - same[2], middle[1] - middle[2]) == (33, 153),
+        "most of what the second saves is size, but hardly what the third saves (five seeds)":
+            (same[1] - same[2]) * 4 < middle[1] - middle[2] and (same[2] - same[3]) * 1.2 > middle[2] - middle[3],
         "What the third layer saves is hardly size: 23 batches instead of 27":
             (same[2] - same[3], middle[2] - middle[3]) == (23, 27),
         "A second layer saves batches; a third does at the original's rate, but not at 0.01":
@@ -550,9 +553,9 @@ def cell_headings(said, low, high, sizes, own, led):
             if hidden > min(found)),
         "We try 0.00001, 0.0001, 0.001, 0.01 and 0.1 with each cell": all(
             group(range(20), digit_len=100, cell=cell, lr=lr) for cell in sizes for lr in (1e-5, 1e-4, 1e-3, .01, .1)),
-        "At 0.01 the lead shrinks but stays": all(
+        "At 0.01 the lead shrinks but stays, and the LSTM is second": all(
             1.05 < slower[cell][1] / slower["RNN"][1] < slower[cell][0] / slower["RNN"][0] - 0.05
-            for cell in ("GRU", "LSTM")),
+            for cell in ("GRU", "LSTM")) and slower["RNN"][1] < slower["LSTM"][1] < slower["GRU"][1],
         "by loss the GRU is as fast as the RNN; only its whole sums are late": 0.95 < late["GRU"] / late["RNN"] < 1.05
             and early["GRU"] > 1.2 * early["RNN"],
         "## Read a column 0 + 0 first, and most of the lead is gone (four seeds)": all(
