@@ -384,12 +384,13 @@ def layer_headings(said, groups, long):
     return {
         "## Ten digits, live: one layer is slower than three": live[3] < live[1],
         "One layer has 99% of sums right at a loss of 0.3": round(sum(one) / 10, 1) == 0.3,
-        "## At 100 digits three layers suffice: a fourth saves little or nothing": saved_by_each_layer(groups),
+        "## At 100 digits a fourth layer saves little or nothing": saved_by_each_layer(groups),
         "## At a rate of 0.01 two layers come before three": fast_turns(),
-        "Networks of three layers are faster [at 0.01](05_learning_rate.ipynb)": compared(together(
-            {lr: group(range(10), digit_len=100, lr=lr) for lr in (1e-2, 1e-3)}, sums), (1e-2, 1e-3)) == (10, 0, 0),
-        "in whole sums, two layers come before three in all ten seeds; by loss they are level. Four layers are later "
-        "than three in all ten, by both measures": fast_turns(),
+        "At 0.01, where all depths are [faster](05_learning_rate.ipynb)": all(compared(together(
+            {lr: group(range(10), digit_len=100, layers=k, lr=lr) for lr in (1e-2, 1e-3)}, of), (1e-2, 1e-3))
+            == (10, 0, 0) for of in (sums, loss) for k in (1, 2, 3, 4)),
+        "whole sums of two layers come before those of three in all ten seeds (last two panels of the figure); by loss "
+        "the two are level. Four layers are later than three in all ten, by both measures": fast_turns(),
         "One layer is never ahead of three": all(compared(times, (1, 3))[0] == 0 for times in (high, low)),
         "That is barely so": word(*by_sums) == "mostly holds" and 0.5 < ends(by_sums)[0] < 0.52,
         "at every lower threshold tried, and before [a second look](08_appendix.ipynb), C5b is mixed":
@@ -399,7 +400,7 @@ def layer_headings(said, groups, long):
         "## With the ones digit repaired, two layers keep up (four seeds)": len(kept[2]) == 4
             and compared(kept, (2, 3))[0] >= compared(kept, (3, 2))[0]
             and median(kept[2].values()) <= min(median(kept[k].values()) for k in (3, 4)),
-        "Why do two layers fall about 180 batches behind three in whole sums, instead of 30 as at 100 digits?":
+        "In whole sums, two layers fall about 180 batches behind three, instead of 30 as at 100 digits":
             [round(taken[2][n] - taken[3][n], -1) for n in (3, 2)] == [180, 30],
         "Three layers now need about 200 batches instead of about 680": round(mended[3], -1) == 200
             and round(median(usual[3].values()), -1) == 680,
