@@ -231,7 +231,8 @@ return facts.kinds.flatMap(kind => kind.networks.map(one => {
   const subject = {network: network.Network.from(one), probe: one.probe}, moves = drift.moves(subject);
   const chains = [0, 1].map(first => drift.chain(subject, first, 61));
   const land = drift.landscape(moves, chains.flatMap(drift.steps));
-  return {moves, bare: drift.landscape(moves).rests, readings: chains.flatMap(one => one.readings.slice(0, 60)), ...land};
+  const bare = drift.landscape(moves).rests, readings = chains.flatMap(one => one.readings.slice(0, 60));
+  return {moves, bare, readings, ...land};
 }));""", facts["fade"])
     for one in found:
         assert one["x"][0] <= min(one["readings"]) and max(one["readings"]) <= one["x"][-1]  # no ball beside the hill

@@ -12,6 +12,7 @@ import {ball, between, chart, curve, glide, linear, PAINT, rule, soon, words} fr
 const MOST = 60;                 // nines
 const REACH = 1.35;              // of the probe's axis
 const NEAR = 70;                 // px between two balls that still have names of their own
+const ASIDE = 30;                // px from a ball within which the hill would cross its name
 const NAMES = ["no carry", "carry"];
 
 /** @param {HTMLElement} root @param {Data} data */
@@ -161,7 +162,10 @@ function drawValley({x: xs, height, rests}, readings, width) {
   const together = Math.abs(spots[0][0] - spots[1][0]) < NEAR;
   spots.forEach((spot, first) => {
     marks.push(ball(spot, PAINT[first], 8));
-    if (!together) marks.push(words(spot[0], spot[1] - 16, NAMES[first], "middle", PAINT[first]));
+    if (together) return;
+    const [uphill] = [-1, 1].filter(way => at(readings[first] + way * ASIDE / (x(1) - x(0))) < spot[1] - 12);
+    marks.push(uphill === 1 ? words(Math.max(ASIDE + 24, spot[0] + 6), spot[1] - 16, NAMES[first], "end", PAINT[first])
+      : words(spot[0] - (uphill ? 6 : 0), spot[1] - 16, NAMES[first], uphill ? "start" : "middle", PAINT[first]));
   });
   if (together) {
     marks.push(words((spots[0][0] + spots[1][0]) / 2, Math.min(spots[0][1], spots[1][1]) - 16, "both", "middle"));
