@@ -118,8 +118,8 @@ export default function mount(root, data) {
 
   /** The question above, true of the sum that is shown. */
   function ask(wrong = false) {
-    const next = source || !data.pair ? "Find one that it gets wrong." : wrong ? "But not this one." : "But not every sum.";
-    question.textContent = `${source ?? score} ${next}`;
+    const but = `But not ${wrong ? "this one" : "every sum"}.`, open = source || !data.pair;
+    question.textContent = `${source ?? score} ${open ? "Find one that it gets wrong." : but}`;
   }
 
   /** Writes the network's a + b below the boxes. */
