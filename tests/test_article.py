@@ -311,12 +311,29 @@ def test_the_page_opens_with_a_sum_that_is_wrong(browse, page):
 
 
 @needs_browser
+@pytest.mark.parametrize("width", [390, 1280])
+def test_a_wrong_sum_is_listed_however_long_it_is(browse, page, width):
+    driver = browse(page, width=width)
+    for nines in (12, 300):
+        driver.execute_script("""const boxes = document.querySelectorAll(".beat input");
+            [boxes[0].value, boxes[1].value] = ["9".repeat(arguments[0]), "1"];""", nines)
+        one(driver, ".beat input").send_keys("\n")
+        assert one(driver, ".beat .verdict").text == "Wrong."
+    listed = [button.text for button in driver.find_elements("css selector", ".beat .finds button")]
+    assert [text.replace("\u2009", " ") for text in listed][1:] == ["999 999 999 999 + 1", "9999…9999 + 1"]
+    press(driver, "beat", listed[-1])
+    assert one(driver, ".beat input").get_attribute("value") == "9" * 300
+    assert driver.execute_script("return document.documentElement.scrollWidth") <= width
+
+
+@needs_browser
 def test_what_is_no_number_is_refused_in_words(browse, page):
     driver = browse(page)
     for a in ("12a", "-1", "", "1.5", "９", "9" * 1001):
         driver.execute_script("""const box = document.querySelector(".beat input");
             box.value = arguments[0]; box.dispatchEvent(new Event("input"));""", a)
         assert "please" in one(driver, ".beat .verdict").text
+        assert one(driver, ".beat .question").text.endswith("But not every sum.")
         assert not said(driver)
         assert one(driver, ".beat input").get_attribute("aria-invalid") == "true"
 
@@ -339,13 +356,18 @@ def test_find_one_finds_a_sum_that_is_wrong_by_adder_add(browse, page, calm):
 @needs_browser
 def test_hints_lead_to_a_sum_and_a_random_sum_is_right(browse, page):
     driver = browse(page)
+    assert one(driver, ".beat .question").text.endswith("random sums right. But not this one.")
     press(driver, "beat", "Random sum")
     assert "Right" in one(driver, ".beat .verdict").text
+    assert one(driver, ".beat .question").text.endswith("random sums right. But not every sum.")
     press(driver, "beat", "Hint")
     press(driver, "beat", "Next hint")
     assert one(driver, ".beat input").get_attribute("value") == "99999"
     assert said(driver) == "100000"
+    assert one(driver, ".beat .question").text.endswith("But not every sum.")
     press(driver, "beat", "Next hint")
+    assert int(said(driver)) != 10**12
+    assert one(driver, ".beat .question").text.endswith("But not this one.")
     press(driver, "beat", "Next hint")
     assert "let this page search" in one(driver, ".beat .tip").text
     assert driver.switch_to.active_element.text == "Show me another wrong sum"

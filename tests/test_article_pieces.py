@@ -21,8 +21,9 @@ from addlab.article import pictures, pieces
 from addlab.article.words import words
 from addlab.certify import ADDITION, checker
 from addlab.certify.proof import margins
+from addlab.inputs import to_columns
 from addlab.study import carries, first_digit, measures, proofs, start
-from addlab.study.experiments import WEIGHTS, recorded
+from addlab.study.experiments import WEIGHTS, configs, recorded
 
 NAMES = "fade", "phantom", "dose", "claims", "machine"
 NODE = shutil.which("node")
@@ -227,10 +228,15 @@ return facts.kinds.map(kind => kind.networks.map(one => {
 def test_steeper_landscape_moves_the_state_farther(facts):
     found = node("""
 return facts.kinds.flatMap(kind => kind.networks.map(one => {
-  const moves = drift.moves({network: network.Network.from(one), probe: one.probe});
-  return {moves, ...drift.landscape(moves)};
+  const subject = {network: network.Network.from(one), probe: one.probe}, moves = drift.moves(subject);
+  const chains = [0, 1].map(first => drift.chain(subject, first, 61));
+  const land = drift.landscape(moves, chains.flatMap(drift.steps));
+  const bare = drift.landscape(moves).rests, readings = chains.flatMap(one => one.readings.slice(0, 60));
+  return {moves, bare, readings, ...land};
 }));""", facts["fade"])
     for one in found:
+        assert one["x"][0] <= min(one["readings"]) and max(one["readings"]) <= one["x"][-1]  # no ball beside the hill
+        assert len(one["rests"]) == len(one["bare"]) and np.allclose(one["rests"], one["bare"], atol=0.04)
         (readings, moved), x = np.transpose(one["moves"]), np.array(one["x"])
         slopes, places = np.diff(one["height"]) / np.diff(x), np.searchsorted(x, readings)
         steps = [(slopes[i - 1], moved[places == i].mean()) for i in range(1, len(x)) if (places == i).any()]
@@ -294,6 +300,13 @@ def test_words_of_the_article_are_what_networks_say():
     a, b, answer = (int(number.replace(",", "")) for number in re.split(r" [+=] ", said["wrong_sum"]))
     assert model.add(a, b) == answer != a + b == int(said["right_sum"].replace(",", ""))
     assert max(len(str(a)), len(str(b))) <= said["plain_digits"]
+    assert answer % 10 == (a + b) % 10  # "there the ones digit is right"
+    ten = addrnn.Config().digit_len
+    assert ten == 10
+    for run in recorded(configs(range(20))):  # "Zeros in front, to make ten digits, do not help"
+        num1, num2 = to_columns([carries.shortest_wrong(run.model)["pair"]])
+        num1, num2 = (np.pad(num, ((0, 0), (0, ten + 1 - num.shape[1]))) for num in (num1, num2))
+        assert (run.model.predict(num1, num2) != addrnn.carry_add(num1, num2)).any()
     assert said["plain_beaten"] == said["plain"] > 0 and said["chained_beaten"] == said["chained"] > 0
     assert said["refuted"] == said["searched"] > 0  # "for every one of them", "in all"
     assert said["chained_crossing"] > said["chained"] / 2  # "get every chain right that we tried. But"
@@ -496,6 +509,7 @@ def test_slider_breaks_the_proof_and_undo_repairs_it(browser, facts):
     browser.tab_to("Show me")
     browser.press(Keys.ENTER)
     assert "is right" in browser.texts(".top .verdict.bad")[0]  # the sum that it shows does come out wrong
+    assert browser.ask("document.querySelectorAll('.sheet td.bad').length") == 1  # and in that column alone
     browser.ask("[...document.querySelectorAll('button')].find(one => one.textContent === 'As it was trained').click()")
     browser.wait(f"{verdict}.startsWith('Proved')")
     browser.wait("document.querySelectorAll('.case.broken').length === 0")
@@ -619,10 +633,10 @@ def test_machine_says_what_its_latch_sees(browser, facts):
     seen = {"": [], " + a carry": []}
     for column in range(5):
         browser.ask(f"{step}.click()")
-        a, b, carry, sees = re.match(r"Column \d: (\d) \+ (\d)( \+ a carry)?\. The latch sees (-?[\d.]+\d),",
+        a, b, carry, sees = re.match(r"Column \d: (\d) \+ (\d)( \+ a carry)?\. The latch sees (−?[\d.]+\d),",
                                      browser.texts(".top .verdict")[0]).groups()
         if column:  # the first has no column before it
-            seen[carry or ""].append(float(sees) - int(a) - int(b))
+            seen[carry or ""].append(float(sees.replace("−", "-")) - int(a) - int(b))
     assert seen[""] and np.allclose(seen[""], -0.5, atol=0.05)
     assert seen[" + a carry"] and np.allclose(seen[" + a carry"], 0.5, atol=0.05)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from addlab.article import data
 
 FOLDER = Path(__file__).parent
-PIECES = "beat", "learn", "fade", "phantom", "dose", "claims", "machine", "prove"  # in the article's order
+PIECES = "beat", "learn", "fade", "phantom", "dose", "machine", "prove", "claims"  # in the article's order
 IMPORT = re.compile(r'^import \{([^}]*)\} from "\./([\w.]+)";\n', re.MULTILINE)
 EXPORT = re.compile(r"^export (default )?((?:async )?function\*?|class|const|let) (\w+)", re.MULTILINE)
 numbers = itertools.count()

@@ -13,12 +13,15 @@ const ROOT = 16;  // px of a rem
 const HINTS = [
   ["Random sums will not do: it has learned from sums like these. What is rare in them?", null],
   ["A carry that goes a long way. Each column 9 + 0 passes it on.", ["99999", "1"]],
-  ["In random sums a carry seldom goes so far. Make it go farther still.", ["99999999", "1"]],
-  ["Still right? Then let this page search.", null],
+  ["In random sums a carry seldom goes so far. Make it go farther still.", ["999999999999", "1"]],
+  ["Or let this page search.", null],
 ];
 
 /** A long number in groups of three. @param {string} text */
 export const grouped = text => text.replace(/\B(?=(\d{3})+$)/g, "\u2009");
+
+/** A number for a button: of a long one, both ends. @param {string} text */
+const short = text => text.length > 12 ? `${text.slice(0, 4)}…${text.slice(-4)}` : grouped(text);
 
 /**
  * @param {HTMLElement} root
@@ -27,13 +30,12 @@ export const grouped = text => text.replace(/\B(?=(\d{3})+$)/g, "\u2009");
  */
 export default function mount(root, data) {
   const number = n => n.toLocaleString("en");
-  const first = `This network got ${number(data.right)} of ${number(data.count)} random sums right.`
-    + (data.pair ? " But not this one." : " Find one that it gets wrong.");
+  const score = `This network got ${number(data.right)} of ${number(data.count)} random sums right.`;
   const body = frame(root, {
     name: "beat",
-    question: first,
+    question: score,
     hint: ""});
-  let network = Network.from(data.network), job = null, hint = 0, seed = 0;
+  let network = Network.from(data.network), source = null, job = null, hint = 0, seed = 0;
   const known = new Set(), [question, invitation] = root.querySelectorAll(".question, .hint");
 
   const box = label => element("input", {type: "text", inputmode: "numeric", autocomplete: "off", spellcheck: "false",
@@ -101,6 +103,7 @@ export default function mount(root, data) {
     boxes.forEach((box, i) => box.setAttribute("aria-invalid", String(!fits.test([a, b][i]))));
     verdict.className = "verdict";
     for (const part of [carries, said, bars, truth]) part.replaceChildren();
+    ask();
     if (![a, b].every(text => fits.test(text))) {
       const kind = network.base === 10 ? "whole numbers" : "numbers of 0s and 1s";
       verdict.textContent = `Two ${kind}${a && b ? ` of at most ${number(LONGEST)} digits` : ""}, please.`;
@@ -109,7 +112,14 @@ export default function mount(root, data) {
     const result = draw(a, b), right = result.wrong === 0;
     verdict.classList.add(right ? "good" : "bad");
     verdict.textContent = right ? "Right." : "Wrong.";
+    ask(!right);
     say(`It says ${result.said}, which is ${right ? "right" : `wrong: it is ${result.total}`}.`);
+  }
+
+  /** The question above, true of the sum that is shown. */
+  function ask(wrong = false) {
+    const but = `But not ${wrong ? "this one" : "every sum"}.`, open = source || !data.pair;
+    question.textContent = `${source ?? score} ${open ? "Find one that it gets wrong." : but}`;
   }
 
   /** Writes the network's a + b below the boxes. */
@@ -133,16 +143,20 @@ export default function mount(root, data) {
 
   /** Keeps a sum that went wrong, to be looked at again. */
   function remember() {
-    const [a, b] = boxes.map(box => box.value.trim()), name = `${grouped(a)} + ${grouped(b)}`;
-    if (known.has(name) || name.length > 40 || known.size >= 6) return;
-    known.add(name);
+    const [a, b] = boxes.map(box => box.value.trim()), whole = `${a} + ${b}`;
+    if (known.has(whole) || known.size >= 6) return;
+    known.add(whole);
+    find.textContent = found();
     finds.hidden = false;
-    finds.append(button(name, () => show(a, b), {class: "plain digits"}));
+    finds.append(button(`${short(a)} + ${short(b)}`, () => show(a, b), {class: "plain digits"}));
   }
 
   function takeHint() {
     const inBase = part => part.replace(/9/g, String(network.base - 1)), [text, pair] = HINTS[hint++];
-    if (pair) show(...pair.map(inBase));
+    if (pair) {
+      show(...pair.map(inBase));
+      keep();
+    }
     tip.hidden = false;
     tip.replaceChildren(inBase(text));
     more.textContent = "Next hint";
@@ -166,6 +180,7 @@ export default function mount(root, data) {
     if (job) return halt(), answer();
     tip.hidden = true;
     find.textContent = "Stop";
+    ask();
     const options = {network: network.data, seed: ++seed, digits: data.digits};
     job = start("search", options, ({report: {tried, last, found: wrong}, over}) => {
       verdict.className = "verdict";
@@ -178,7 +193,6 @@ export default function mount(root, data) {
         show(wrong.a, wrong.b);
         remember();
         verdict.append(` It took ${number(tried)} sums to find.`);
-        find.textContent = found();
       } else if (over) {
         halt();
         verdict.textContent = `None found in ${number(tried)} sums.`;
@@ -190,20 +204,18 @@ export default function mount(root, data) {
   /** Takes a network, and says where it comes from. */
   function take(given, about) {
     halt();
-    network = Network.from(given);
+    [network, source] = [Network.from(given), about];
     known.clear();
     finds.replaceChildren(finds.firstChild);
     finds.hidden = true;
     find.textContent = found();
     back.hidden = !about;
     [hint, more.textContent, more.disabled] = [0, "Hint", false];
-    question.textContent = about ? `${about} Find one that it gets wrong.` : first;
     invitation.textContent = `${about || !data.pair ? "T" : "Look for another one: t"}ype two numbers of up to `
       + `${number(LONGEST)} digits.`;
     if (about || !data.pair) return show(drawn(), drawn());
     show(...data.pair);
     remember();
-    find.textContent = found();
   }
 
   /** A network that the reader trained: {network, about}. */

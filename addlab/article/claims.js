@@ -28,7 +28,7 @@ export default function mount(root, data) {
 }
 
 function key() {
-  const names = [["yes", "true"], ["no", "false"], ["open", "too close to call"]];
+  const names = [["yes", "true"], ["no", "false"], ["open", "undecided"]];
   return names.map(([kind, name]) => element("span", {}, seed(kind), ` ${name}`));
 }
 

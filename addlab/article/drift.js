@@ -66,11 +66,19 @@ export function moves(subject) {
   return found;
 }
 
+/** The moves of a chain itself: its reading after each column, the next less this one. @param {Chain} found
+ * @returns {[number, number][]} */
+export function steps({readings}) {
+  return readings.slice(1).map((after, i) => [readings[i], after - readings[i]]);
+}
+
 /**
  * The landscape on which a ball would roll as the readings drift: its slope is the mean move, downhill.
- * @param {[number, number][]} found  what `moves` gives @returns {Landscape}
+ * @param {[number, number][]} found  what `moves` gives
+ * @param {[number, number][]} shown  `steps` of the chains to be shown on it, so that it reaches as far as they do
+ * @returns {Landscape}
  */
-export function landscape(found) {
+export function landscape(found, shown = []) {
   const readings = found.map(([x]) => x), low = Math.min(...readings), high = Math.max(...readings);
   const sums = Array.from({length: BINS}, () => [0, 0]), width = (high - low) / BINS || 1;
   for (const [x, move] of found) {
@@ -80,6 +88,9 @@ export function landscape(found) {
   }
   const filled = sums.map(([sum, count], i) => ({x: low + (i + 0.5) * width, move: sum / count, count}))
     .filter(bin => bin.count >= FEWEST);
+  const outer = shown.map(([x, move]) => ({x, move, count: 1})).sort((one, two) => one.x - two.x);
+  if (outer.length && outer[0].x < filled[0].x) filled.unshift(outer[0]);
+  if (outer.length && outer[outer.length - 1].x > filled[filled.length - 1].x) filled.push(outer[outer.length - 1]);
   const x = filled.map(bin => bin.x), height = [0], rests = [];
   if (filled[0].move <= 0) rests.push(x[0]);
   for (let i = 1; i < filled.length; i++) {

@@ -1,7 +1,7 @@
 // The carry fades: a slider of nines, what a probe reads off two states, and the landscape in which both drift.
 
 import {announce, choice, element, frame, slider, svg} from "./dom.js";
-import {chain, digitsOf, landscape, moves} from "./drift.js";
+import {chain, digitsOf, landscape, moves, steps} from "./drift.js";
 import {Network} from "./network.js";
 import {ball, between, chart, curve, glide, linear, PAINT, rule, soon, words} from "./plot.js";
 
@@ -12,6 +12,7 @@ import {ball, between, chart, curve, glide, linear, PAINT, rule, soon, words} fr
 const MOST = 60;                 // nines
 const REACH = 1.35;              // of the probe's axis
 const NEAR = 70;                 // px between two balls that still have names of their own
+const ASIDE = 30;                // px from a ball within which the hill would cross its name
 const NAMES = ["no carry", "carry"];
 
 /** @param {HTMLElement} root @param {Data} data */
@@ -54,7 +55,7 @@ function fill(body, data) {
       + "4000. The two sums differ in the ones column alone. The "
       + "curves show a weighted sum of the state’s numbers, fitted to be 1 for a carry and −1 for none. Below them: each "
       + "digit that the network says, red where it is wrong. The steeper the landscape, the farther a nine "
-      + "moves the state."));
+      + "moves the state. Along a long straight piece no state was measured."));
   const say = announce(body);
 
   function group() { return studies[kind] ??= data.kinds[kind].networks.map(study); }
@@ -93,13 +94,13 @@ const pair = (one, two) => [one, two];
  * landscape. @param {Trained} data */
 function study(data) {
   const subject = {network: Network.from(data), probe: Float64Array.from(data.probe)};
-  const chains = [0, 1].map(first => chain(subject, first, MOST));
+  const chains = [0, 1].map(first => chain(subject, first, MOST + 1));  // one more, for the last one's move
   let wrongFrom = 1;
   /** @type {import("./drift.js").Landscape | null} */
   let land = null;
   const isRight = first => digitsOf(chains[first], first, wrongFrom).every(([digit, right]) => digit === right);
   while (wrongFrom <= MOST && [0, 1].every(isRight)) wrongFrom++;
-  return {chains, wrongFrom, get land() { return land ??= landscape(moves(subject)); }};
+  return {chains, wrongFrom, get land() { return land ??= landscape(moves(subject), chains.flatMap(steps)); }};
 }
 
 /** One sum as a line, top digits first, and in words. @param {[number, number][]} columns @param {number} first */
@@ -161,7 +162,10 @@ function drawValley({x: xs, height, rests}, readings, width) {
   const together = Math.abs(spots[0][0] - spots[1][0]) < NEAR;
   spots.forEach((spot, first) => {
     marks.push(ball(spot, PAINT[first], 8));
-    if (!together) marks.push(words(spot[0], spot[1] - 16, NAMES[first], "middle", PAINT[first]));
+    if (together) return;
+    const [uphill] = [-1, 1].filter(way => at(readings[first] + way * ASIDE / (x(1) - x(0))) < spot[1] - 12);
+    marks.push(uphill === 1 ? words(Math.max(ASIDE + 24, spot[0] + 6), spot[1] - 16, NAMES[first], "end", PAINT[first])
+      : words(spot[0] - (uphill ? 6 : 0), spot[1] - 16, NAMES[first], uphill ? "start" : "middle", PAINT[first]));
   });
   if (together) {
     marks.push(words((spots[0][0] + spots[1][0]) / 2, Math.min(spots[0][1], spots[1][1]) - 16, "both", "middle"));

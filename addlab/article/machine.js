@@ -127,8 +127,8 @@ export default function mount(root, data) {
 
   /** @param {Step} step */
   function tell(step) {
-    const {a, b, carry, h, said, right} = step, up = h[terms.latch] > 0;
-    return `Column ${at}: ${a} + ${b}${carry ? " + a carry" : ""}. The latch sees ${seen(step).toFixed(2)}, `
+    const {a, b, carry, h, said, right} = step, up = h[terms.latch] > 0, sees = seen(step).toFixed(2).replace("-", "−");
+    return `Column ${at}: ${a} + ${b}${carry ? " + a carry" : ""}. The latch sees ${sees}, `
       + (up ? `above ${knobs.flip.toFixed(2)}, and goes up: a carry. `
         : `below ${knobs.flip.toFixed(2)}, and goes down: no carry. `)
       + `The highest curve is that of ${said}${said === right ? "." : `, but ${right} is right.`}`;
@@ -222,21 +222,25 @@ function explain({origin, a, b, digit, rival, lead}) {
     : `${where}, ${a} + ${b} can come out as ${rival}, not ${digit}.`;
 }
 
-/** A sum of one or two columns whose last meets one of these cases; a wrong one, if there is.
+/** A sum of one or two columns whose last meets one of these cases: wrong there, and there alone, if there is.
  * @param {Model} net @param {Case[]} broken */
 function meeting(net, broken) {
   /** @type {{texts: string[], column: number} | null} */
   let first = null;
   for (const {origin, a, b} of broken.slice(0, 30)) {
+    /** @type {typeof first} */
+    let wrong = null;
     for (let pair = 0; pair < 100; pair++) {
       const x = Math.floor(pair / 10), y = pair % 10;
       if (origin && (x + y > 9 ? 2 : 1) !== origin) continue;
       const texts = (origin ? [10 * a + x, 10 * b + y] : [a, b]).map(String), column = origin ? 2 : 1;
-      const step = walk(net, texts[0], texts[1])[column - 1];
+      const bad = walk(net, texts[0], texts[1]).slice(0, column).map(({said, right}) => said !== right);
       first ??= {texts, column};
-      if (step.said !== step.right) return {texts, column};
+      if (bad.indexOf(true) === column - 1) return {texts, column};
+      if (bad[column - 1]) wrong ??= {texts, column};
       if (!origin) break;
     }
+    if (wrong) return wrong;
   }
   return first;
 }

@@ -33,12 +33,14 @@ export function plane({latch, line}, {boxes, proved}, held, trail, pose, width) 
   });
   boxes.forEach((box, carry) => {
     const [left, right] = box[latch].map(x), [bottom, top] = box[line].map(y);
+    const frames = (proved ? [box] : [box, held[carry]]).map(one => one[line].map(y));
+    const [low, high] = [Math.max(...frames.map(one => one[0])), Math.min(...frames.map(one => one[1]))];
     const below = top > y(0), middle = clamp((left + right) / 2, 32, width - 32);
     marks.push(
       svg("rect", {x: left, y: top, width: Math.max(3, right - left), height: Math.max(3, bottom - top),
                    fill: PAINT[carry], "fill-opacity": 0.14, "stroke-width": 1.5,
                    stroke: proved ? PAINT[carry] : "var(--wrong)", "stroke-dasharray": proved ? null : "4 3"}),
-      words(middle, below ? bottom + 16 : top - 7, NAMES[carry], "middle", PAINT[carry]));
+      words(middle, below ? low + 16 : high - 7, NAMES[carry], "middle", PAINT[carry]));
   });
   const spots = trail.map(([across, up]) => /** @type {Point} */ ([x(across), y(up)]));
   const here = /** @type {Point} */ ([x(pose.u[0]), y(pose.u[1])]);
