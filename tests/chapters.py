@@ -676,14 +676,15 @@ def rate_headings(said, runs, saves, high):
     new, mild, one, three, five, down, up = dose.values()
     assert list(dose)[-2:] == ["scaled down", "scaled up"] and (down[0], up[0]) == (new[0], five[0])
     said.titled("05_spoiled", "Scaled down, most of the harm goes; scaled up, only a part of it comes")
+    assert "Not drawn: five steps at 0.01 do no harm ({}, {} and {} batches).".format(*mild[1]) in (
+        said.titles["05_spoiled"])
     assert all(less[0] < more[0] and all(a < b for a, b in zip(less[1], more[1], strict=True))
                for less, more in pairwise((new, one, three, five)))
-    assert max(mild[1]) <= max(new[1]) and mild[0] < one[0]  # five steps at 0.01 do no harm
+    assert all(a <= b for a, b in zip(mild[1], new[1], strict=True)) and mild[0] < one[0]  # they do no harm
     keeps, gets = ([(now - start) / (harmed - start) for now, harmed, start in zip(then, five[1], new[1], strict=True)]
                    for then in (down[1], up[1]))
     said.says(f"Scaled down, a network keeps {min(keeps):.0%} to {max(keeps):.0%} of the delay that five steps make; "
               f"scaled up, a new one gets {min(gets):.0%} to {max(gets):.0%} of it.")
-    assert all(scaled_in_05(said, seed) for seed in range(3))
     tried = re.search(r"right after (\d+) batches at 0.01, and after (\d+) at 0.03", said.text)
     good, larger = map(int, tried.groups())
     assert good == sums(group([0], lr=1e-2)[0]) and larger > good
@@ -693,13 +694,16 @@ def rate_headings(said, runs, saves, high):
     def down(n):
         return sum(sum(r["loss"][950:1000]) / 50 < 2.07 for r in group(range(10), digit_len=n, lr=0.1).values())
 
+    paired = [len(set(group(range(count), digit_len=n, lr=1e-3)) & set(group(range(count), digit_len=n, lr=1e-2)))
+              for n, count in ((10, 3), (100, 20), (1000, 3))]
     weights = np.concatenate([p.detach().flatten() for p in addrnn.Adder(addrnn.Config()).rnn.parameters()])
     assert f"{np.abs(weights).mean():.2f}" == f"{new[0]:.2f}"
-    said.says("The step moves the weights by 0.100 in the median.")
+    stepped = addrnn.train(addrnn.Config(lr=0.1, batches=1)).model.rnn.parameters()
+    moved = np.abs(np.concatenate([p.detach().flatten() for p in stepped]) - weights)
     return {
         "We train ten seeds at each rate, and twenty at 0.001": {lr: len(found) for lr, found in runs.items()} == {
             1e-5: 10, 1e-4: 10, 1e-3: 20, 1e-2: 10, 1e-1: 10},
-        "## At 100 digits 0.01 is the best of the five, and 0.1 fails":
+        "## At 100 digits 0.01 is the fastest of the five, and 0.1 fails":
             first(high) == "0.01" and max(map(sums, runs[1e-2].values())) < min(map(sums, runs[1e-3].values())) / 2
             and min(map(sums, runs[1e-1].values())) == NEVER,
         "## A rate of 0.0001 is only slow": all(
@@ -708,10 +712,11 @@ def rate_headings(said, runs, saves, high):
         "Within 2000 batches 0.0001 converges in every seed": max(map(sums, runs[1e-4].values())) < NEVER
             and {len(r["loss"]) for r in runs[1e-4].values()} == {2000},
         "At 0.00001 no run is long enough to tell": min(map(sums, runs[1e-5].values())) == NEVER,
-        "## At 0.1 no RNN converges; at 100 digits nine of ten seeds stay near guessing":
+        "## At 0.1 none of twenty RNNs converges; at 100 digits nine of ten seeds stay near guessing":
             sum(abs(end - math.log(10)) < 0.06 for end in last) == 9 == len(last) - 1
             and min(sums(r, 1000) for r in runs[1e-1].values()) == NEVER
-            and min(sums(r) for r in group(range(20), digit_len=10, lr=0.1).values()) == NEVER,
+            and min(sums(r) for r in group(range(20), digit_len=10, lr=0.1).values()) == NEVER
+            and len(runs[1e-1]) + len(group(range(10), digit_len=10, lr=0.1)) == 20,
         "ends below 2.07, nine tenths of what guessing costs": f"{0.9 * math.log(10):.2f}" == "2.07",
         "With ten digits the loss comes down more often": down(10) > 3 * down(100) > 0,
         "Of the other cells only LSTMs converge": any(lstm) and not any(gru),
@@ -720,19 +725,25 @@ def rate_headings(said, runs, saves, high):
                 range(20), digit_len=n, lr=0.1).values()) == NEVER,
         "the first weights of the recurrent layers lie within $\\pm 1/\\sqrt{64}$, or ±0.125":
             1 / math.sqrt(64) == 0.125 and 0.124 < np.abs(weights).max() <= 0.125,
+        "Adam's first step moves every weight by about the rate": (np.abs(moved - 0.1) < 0.005).mean() > 0.99,
+        "So one step at 0.1 is nearly as large as the largest weight":
+            0.75 < np.median(moved) / np.abs(weights).max() < 1,
+        "scaling its recurrent weights down to the size of a new one's": all(scaled_in_05(said, s) for s in range(3)),
         "## Five steps at 0.1 set a network back, in part by making its weights large":
             new[1] == [sums(record) for record in group(range(3)).values()] and 0.2 < min(gets) < max(gets) < 0.5
             and min(after / start for after, start in zip(five[1], new[1], strict=True)) > 5,
         "So size alone makes only a part of the harm. Five steps do something more, which harms little once the "
         "weights are small (three seeds": 0.2 < min(gets) < max(gets) < 0.5 and 0 < min(keeps) < max(keeps) < 0.15,
-        "## A rate of 0.01 needs about a third of the batches of 0.001, or fewer":
-            max(saves.values()) < 0.35 and list(saves) == [10, 100, 1000],
-        "0.001, which the original takes everywhere, is not the best of the five rates: 0.01 needs about a third of "
-        "the batches, or fewer": first(high) == "0.01" and max(saves.values()) < 0.35,
+        "## A rate of 0.01 needs a quarter to a third of the batches of 0.001":
+            0.245 < min(saves.values()) < max(saves.values()) < 0.345 and list(saves) == [10, 100, 1000],
+        "0.001, which the original takes everywhere, is not the fastest of the five rates: 0.01 needs a quarter to a "
+        "third of the batches (three to ten seeds)": first(high) == "0.01" and 0.245 < min(saves.values())
+            and max(saves.values()) < 0.345 and sorted(paired) == [3, 3, 10],
         "0.0001 is only slow; of 0.00001 we cannot tell": max(map(sums, runs[1e-4].values())) < NEVER == min(
             map(sums, runs[1e-5].values())),
-        "A smaller rate afterwards repairs the network, but after five such steps at ten digits it takes about six to "
-        "ten times the batches of a new one (three seeds), in part because the weights are large":
+        "0.1 does more than overshoot: after only five such steps at ten digits, a smaller rate still repairs the "
+        "network, but takes about six to ten times the batches of a new one (three seeds), in part because the weights "
+        "are large":
             sorted(round(after / start) for after, start in zip(five[1], new[1], strict=True)) == [6, 8, 10]
             and min(gets) > 0.2 and max(keeps) < 0.15,
     }

@@ -205,6 +205,23 @@ def test_of_numerals_that_would_overlap_one_is_drawn():
     assert state.apart(points) == [0, 1, 3, 5]
 
 
+def test_a_typical_point_of_a_kind_is_nearest_to_its_mean():
+    points, kinds = [(0, 0), (5, 5), (1, 1), (9, 9), (4, 4)], ["a", "b", "a", "b", "a"]
+    assert state.typical(points, kinds) == [2, 1]
+    assert state.typical(points[::-1], kinds[::-1]) == [2, 1]
+
+
+@pytest.mark.parametrize("layer", [0, 1])
+def test_only_in_the_last_layer_a_numeral_that_carries_is_moved(layer):
+    """On the figure: where each is drawn, against where its state lies."""
+    fig = state.state_figure(results("state")["map, seed 0"])
+    ax = fig.axes[layer]
+    for numeral in ax.lines:
+        up = numeral.get_transform().transform(numeral.get_xydata()) - ax.transData.transform(numeral.get_xydata())
+        carries_on = layer and numeral.get_color() == plots.CARRY
+        assert np.allclose(up / fig.dpi, [[0, state.MOVED if carries_on else 0]], atol=1e-6)
+
+
 # In pictures
 
 @pytest.mark.parametrize(("draw", "words"), [

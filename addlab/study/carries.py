@@ -134,14 +134,14 @@ def shortest_figure(lengths, chains=None, most=11):
     chains: {group: how many get all chains right, in words}, written beside the rows.
     """
     fig, ax = plots.figure("Every network of three layers fails at a short sum", height=3.1)
-    plots.axis(ax, "", "digits of the shortest wrong sum found", xlim=(3.4, most + 2.4),
+    plots.axis(ax, "", "digits of the shortest wrong sum found", xlim=(3.5, most + 2),
                ylim=(len(lengths) - 0.5, -0.9 if chains else -0.5))
     for y, (name, values) in enumerate(lengths.items()):
         paint = plots.colour("layers", GROUPS[name]["layers"])
         for digits in sorted(set(values)):
             x, found = min(digits, most + 1.5), math.isfinite(digits)
-            ax.plot(x, y, "o", color=paint, markersize=14, markerfacecolor=paint if found else "white")
-            ax.annotate(str(values.count(digits)), (x, y), ha="center", va="center_baseline", fontsize=9,
+            ax.plot(x, y, "o", color=paint, markersize=12.5, markerfacecolor=paint if found else "white")
+            ax.annotate(str(values.count(digits)), (x, y), ha="center", va="center_baseline", fontsize=8,
                         fontweight="bold", color="white" if found else paint)
         beside(ax, (chains or {}).get(name, ""), y)
     beside(ax, "all chains\nright" if chains else "", -1.35)

@@ -12,6 +12,7 @@ python -m addlab.study.state    measure what is missing in records/studies/state
 import sys
 
 import numpy as np
+from matplotlib.transforms import ScaledTranslation
 
 from addlab.study import plots
 from addlab.study.carries import carries_out, probe, walk
@@ -21,6 +22,7 @@ from addrnn import sample
 
 STUDY = "state"
 SUMS, SHOWN = 200, 400
+MOVED = 0.18  # inches
 
 
 def told(model, digits=10):
@@ -85,8 +87,22 @@ def apart(points, least=(0.022, 0.05)):
     return kept
 
 
+def typical(points, kinds):
+    """Of each kind, sorted, the place of the point that lies nearest to the mean of the kind's points [(x, y)]."""
+    points, kept = np.array(points), []
+    for kind in sorted(set(kinds)):
+        places = [place for place, other in enumerate(kinds) if other == kind]
+        away = ((points[places] - points[places].mean(axis=0)) ** 2).sum(axis=1)
+        kept.append(places[int(away.argmin())])
+    return kept
+
+
 def state_figure(found, shown=200):
-    """The first and the last layer's states in two dimensions, each a numeral: its digit; found: `map_of(model)`."""
+    """The first and the last layer's states in two dimensions, each a numeral: its digit; found: `map_of(model)`.
+
+    Of the last layer one column of each digit is drawn, with a carry and without. The two lie on one another, so the
+    one that carries is moved up.
+    """
     last = len(found["layers"])
     title = f"Layer 1 tells carry from no carry, layer {last} tells digit from digit"
     fig, axes = plots.figure(title, columns=2, height=3.6)
@@ -95,10 +111,14 @@ def state_figure(found, shown=200):
             plots.axis(ax, "layer 1", "what the probe reads of the carry", "main direction")
         else:
             plots.axis(ax, f"layer {layer}", "main direction", "second main direction")
-        points = found["layers"][layer - 1][:shown]
-        for place in apart(points):
-            paint = plots.CARRY if found["carry"][place] else plots.NO_CARRY
-            ax.plot(*points[place], marker=f"${found['digit'][place]}$", color=paint, markersize=7, markeredgewidth=0)
+        points = found["layers"][layer - 1]
+        kinds = list(zip(found["digit"], found["carry"], strict=True))
+        for place in typical(points, kinds) if layer == last else apart(points[:shown]):
+            digit, carry = kinds[place]
+            numeral, = ax.plot(*points[place], marker=f"${digit}$", color=plots.CARRY if carry else plots.NO_CARRY,
+                               markersize=7, markeredgewidth=0)
+            if layer == last and carry:
+                numeral.set_transform(ax.transData + ScaledTranslation(0, MOVED, fig.dpi_scale_trans))
         ax.set(xticks=[], yticks=[])
         ax.margins(0.06, 0.18 if layer == 1 else 0.08)
     for carry, words, paint in ((0, "no carry", plots.NO_CARRY), (1, "carry", plots.CARRY)):
