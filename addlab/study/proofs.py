@@ -108,7 +108,7 @@ def growth_figure(name):
     grown = {"without noise": noise.widths(0.0), "with noise": noise.widths(1.0)}
     title = "With noise in training the boxes stay apart; without it they overlap"
     fig, ax = plots.figure(title, height=2.5)
-    plots.axis(ax, "", "round", "half-widths / distance", log="y", xlim=(1, 12), ylim=(0.1, 30))
+    plots.axis(ax, "", "round", "width / distance", log="y", xlim=(1, 12), ylim=(0.1, 30))
     ax.set_xticks((1, 3, 6, 9, 12))
     ax.set_yticks([0.1, 0.3, 1, 3, 10, 30], ["0.1", "0.3", "1", "3", "10", "30"])
     plots.curves(ax, {words: [(range(1, 13), widths) for widths in some] for words, some in grown.items()},
