@@ -10,7 +10,7 @@ from matplotlib.markers import CARETRIGHT
 
 import addrnn
 from addlab import engine
-from addlab.study import carries, dissect, plots, start, verdicts, views
+from addlab.study import carries, dissect, start, verdicts, views
 from addlab.study.studies import recall
 from addrnn import Adder, Config, Run, carry_add, sample
 from tests.test_carries import handmade
@@ -122,14 +122,12 @@ ENTRIES = {
 def test_verdicts_by_measure_have_a_sign_each_and_a_frame_where_the_report_judges():
     asked = verdicts.by_usual(ENTRIES)
     assert {claim: len(entry["measures"]) for claim, entry in asked.items()} == {"C3": 2, "C4": 4}  # C2 has its own
-    fig = verdicts.verdict_figure(asked, "A title")
-    loss, sums, test = fig.axes
-    assert not sums.get_yticklabels() and not test.get_yticklabels()  # as the first, until a phone stacks the panels
-    plots.stack(fig)
+    loss, sums, test = verdicts.verdict_figure(asked, "A title").axes
+    assert not sums.get_yticklabels() and not test.get_yticklabels()  # those of the first
     assert verdicts.by_fate(asked) == {"turn round": ["C4"], "change in strength": ["C3"], "never change": []}
-    assert {tuple(label.get_text().split(":")[0] for label in ax.get_yticklabels()) for ax in (loss, sums, test)} == {
-        ("turn round", "C4", "change in strength", "C3")}
-    assert [label.get_fontweight() for label in test.get_yticklabels()] == ["bold", "normal"] * 2
+    assert [label.get_text().split(":")[0] for label in loss.get_yticklabels()] == [
+        "turn round", "C4", "change in strength", "C3"]
+    assert [label.get_fontweight() for label in loss.get_yticklabels()] == ["bold", "normal"] * 2
     texts = [(ax, text) for ax in (loss, sums, test) for text in ax.texts]
     columns = {(ax, text.xy[0]): text.get_text() for ax, text in texts
                if hasattr(text, "xy") and text.get_ha() == "center"}
@@ -139,6 +137,17 @@ def test_verdicts_by_measure_have_a_sign_each_and_a_frame_where_the_report_judge
     framed = [columns[ax, round(box.get_x() + 0.45, 6)] for ax in (loss, sums, test) for box in ax.patches
               if box.get_linewidth() > 2]
     assert framed == ["0.1", "99"]
+
+
+def test_on_a_phone_each_panel_of_verdicts_has_only_the_rows_with_a_cell_in_it():
+    asked = verdicts.by_usual(ENTRIES)
+    panels = verdicts.verdict_figure(asked, "A title", narrow=True).axes
+    rows = [[label.get_text().split(":")[0] for label in ax.get_yticklabels()] for ax in panels]
+    assert rows == [["turn round", "C4", "change in strength", "C3"], ["turn round", "C4"], ["turn round", "C4"]]
+    wide = verdicts.verdict_figure(asked, "A title").axes
+    signs, of_wide = ([[text.get_text() for text in ax.texts if not hasattr(text, "xy")] for ax in axes]
+                      for axes in (panels, wide))
+    assert signs == of_wide
 
 
 def test_rows_are_put_together_by_what_other_measures_do_to_the_verdict():
@@ -183,7 +192,7 @@ def test_a_pair_has_its_ratio_with_an_interval_and_its_verdict_by_each_measure()
     assert ax.lines[4].get_marker() == CARETRIGHT  # it goes on
     assert [label.get_text() for label in ax.get_yticklabels()] == 2 * ["2 / 1"]
     assert [text.get_text() for text in ax.texts if ":" in text.get_text()] == [
-        "6 of 6: ++", "0 of 6: −−", "6 of 6: ++", "0 of 8: ?"]
+        "6 of 6: ++", "0 of 6: −−", "6 of 6: ++", "0 of 8 (1\N{NO-BREAK SPACE}?): ?"]
     assert verdicts.in_words(compared, names).startswith(
         "layers: two before one by loss below 0.1 in 6 of 6 seeds, holds, ratio 0.50 (0.40 to 0.60); layers: ")
 

@@ -18,6 +18,7 @@ MARKDOWN = "commonmark_x+gfm_auto_identifiers+implicit_figures-smart-emoji-fancy
 PICTURES = "image/svg+xml", "image/png", "image/jpeg", "image/gif"
 TRY_NEXT = "**Try next.**"  # from here on a chapter is for who has a notebook in hand, and is not printed
 CAPTION = 30  # points: how high one is
+TALL = 400  # points: beside a narrow figure as high as this its caption would hang in mid-air
 PAGE = 700  # pixels of a picture that is as wide as a page of the PDF
 
 
@@ -114,7 +115,7 @@ class Chapter:
         if stacked.exists():
             attributes += f' narrow="{stacked}"'
             across, tall = points(stacked.read_text("utf-8"))
-            if tall < height + CAPTION:  # one panel: on paper it stands with its caption beside it
+            if tall < min(height + CAPTION, TALL):  # one panel: on paper it stands with its caption beside it
                 attributes += on_paper(stacked, across, tall)
         if not number:
             return image(caption, name, attributes)

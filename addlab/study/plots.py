@@ -12,10 +12,11 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FixedLocator, LogLocator, NullFormatter, NullLocator, StrMethodFormatter
 
-from addlab.study.svg import INK, save, stack, svg_bytes, use_style, write_title
+from addlab.study.svg import INK, NARROW, save, stack, svg_bytes, use_style, write_title
 
-__all__ = ["CARRY", "CELLS", "CLAIM", "FAINT", "INK", "NO_CARRY", "RAMP", "RIGHT", "WRONG", "axis", "claim", "colour",
-           "curves", "decades", "dots", "figure", "name", "network", "note", "save", "stack", "svg_bytes", "use_style"]
+__all__ = ["CARRY", "CELLS", "CLAIM", "FAINT", "INK", "NARROW", "NO_CARRY", "RAMP", "RIGHT", "WRONG", "axis", "claim",
+           "colour", "curves", "decades", "dots", "figure", "name", "network", "note", "save", "stack", "svg_bytes",
+           "use_style"]
 
 # Each set of colours runs from dark to light, so that it can be told apart in grey, too.
 FAINT = "#8a8a8a"

@@ -106,9 +106,9 @@ def automaton(ax, into):
 def growth_figure(name):
     """The boxes of ten networks as they grow, with noise in training and without."""
     grown = {"without noise": noise.widths(0.0), "with noise": noise.widths(1.0)}
-    title = "With noise in training the boxes stop growing; without it they overlap"
+    title = "With noise in training the boxes stay apart; without it they overlap"
     fig, ax = plots.figure(title, height=2.5)
-    plots.axis(ax, "", "round", "overlap", log="y", xlim=(1, 12), ylim=(0.1, 30))
+    plots.axis(ax, "", "round", "width / distance", log="y", xlim=(1, 12), ylim=(0.1, 30))
     ax.set_xticks((1, 3, 6, 9, 12))
     ax.set_yticks([0.1, 0.3, 1, 3, 10, 30], ["0.1", "0.3", "1", "3", "10", "30"])
     plots.curves(ax, {words: [(range(1, 13), widths) for widths in some] for words, some in grown.items()},
@@ -148,8 +148,11 @@ class SmallAdder:
         scores = self.dense @ np.tanh(read) + self.bias[:, None]
         return np.array([scores[digit] - np.delete(scores, digit, 0).max(0) for digit in range(10)])
 
-    def formulas(self):
-        """Both units as a function of the column's sum s and of themselves, in LaTeX; e(d) is nearly a line in d."""
+    def formulas(self, least=0.05):
+        """Both units as a function of the column's sum s and of themselves, in LaTeX; e(d) is nearly a line in d.
+
+        least: terms in a unit that are smaller are left out.
+        """
         slope = (self.embedding[9] - self.embedding[0]) / 9
         offset = self.embedding.mean() - 4.5 * slope
         names = {self.latch: "L", 1 - self.latch: "v"}
@@ -157,15 +160,15 @@ class SmallAdder:
         for unit in (self.latch, 1 - self.latch):
             per_sum = self.w[unit].mean() * slope
             constant = self.b[unit] + self.w[unit].sum() * offset
-            latch, value = self.u[unit, [self.latch, 1 - self.latch]] / per_sum
-            constant /= per_sum
-            rows.append(f"{names[unit]}' &\\approx \\tanh\\big({per_sum:.3g}\\,(s {latch:+.2f}\\,L {value:+.2f}\\,v "
-                        f"{constant:+.2f})\\big)")
+            terms = {names[other]: self.u[unit, other] / per_sum for other in (self.latch, 1 - self.latch)}
+            kept = " ".join(f"{factor:+.2f}\\,{name}" for name, factor in terms.items() if abs(factor) >= least)
+            rows.append(f"{names[unit]}' &\\approx \\tanh\\big({per_sum:.3g}\\,(s {kept} "
+                        f"{constant / per_sum:+.2f})\\big)")
         return Markdown("$$\\begin{aligned}" + " \\\\ ".join(rows) + "\\end{aligned}$$")
 
 
 def small_figure(certificate, name):
-    """Both units after each column, the latch and the nearly linear unit; and the digit whose score is highest."""
+    """Both units after each column, the latch and the nearly linear unit; and by how much the highest score leads."""
     small = SmallAdder(certificate)
     a, b = np.divmod(np.arange(100), 10)
     fig, axes = plots.figure("52 parameters: a latch and a ruler", columns=3, height=2.8)
@@ -173,15 +176,17 @@ def small_figure(certificate, name):
         units = small.units(a, b, carry)
         for ax, values in zip(axes, (units[small.latch], units[1 - small.latch]), strict=False):
             ax.plot(a + b, values, mark, color=PAINTS[carry], markersize=size, markeredgewidth=0, zorder=3 - carry)
-    sums = np.linspace(0, 9.1, 365)
-    for digit, lead in enumerate(small.leads(sums)):
-        axes[2].plot(sums, np.where(lead >= 0, lead, np.nan), color=plots.NO_CARRY, linewidth=1.4)
-        axes[2].annotate(f"{digit}", (sums[lead.argmax()], lead.max()), (0, 2), textcoords="offset points",
-                         ha="center", va="bottom", fontsize=9.5, color=plots.INK)
+    sums, between = np.arange(10), np.linspace(0, 9, 361)
+    axes[2].plot(between, small.leads(between).max(0), color=plots.FAINT, linewidth=0.8)
+    for total, leads in zip(sums, small.leads(sums).T, strict=True):
+        axes[2].plot([total], [leads.max()], "o", color=plots.NO_CARRY, markersize=4, markeredgewidth=0)
+        axes[2].annotate(f"{leads.argmax()}", (total, leads.max()), (-4, 2), textcoords="offset points", ha="center",
+                         va="bottom", fontsize=9.5, color=plots.INK)
     plots.axis(axes[0], "Unit L: the latch", "a + b", "output", xlim=(6.5, 11.5))
     plots.axis(axes[1], "Unit v: the ruler", "a + b", "output")
     axes[1].set_xticks(range(0, 19, 5))
-    plots.axis(axes[2], "Scores: which digit leads", "a + b, no carry before", "lead of its score", ylim=(0, 11.5))
+    plots.axis(axes[2], "Scores: which digit leads", "a + b, no carry before", "lead of its score", xlim=(-0.9, 9.5),
+               ylim=(0, 11.5))
     axes[2].set_xticks(range(0, 10, 3))
     axes[2].set_yticks(range(0, 11, 5))
     axes[0].set_xticks(range(7, 12))
@@ -190,8 +195,7 @@ def small_figure(certificate, name):
     plots.note(axes[1], "no carry before", 5, 0.65, colour=plots.NO_CARRY)
     plots.note(axes[1], "carry before", 9, -0.5, ha="right", colour=plots.CARRY)
     return plots.save(fig, name, "All pairs of digits, from the middle of each box. Latch: only sums near the flip. "
-                      "Scores (no carry before, sums up to 9): by how much that of the digit at each peak beats the "
-                      "nine others; between whole sums: what the two units would give there.")
+                      "Scores (no carry before): by how much the highest beats the next; dots are the sums that occur.")
 
 
 # What is proved

@@ -131,17 +131,19 @@ class Picture:
             display(Markdown(self.caption), metadata={"caption_of": self.name})
 
 
-def save(fig, name, caption="", alt=""):
+def save(fig, name, caption="", alt="", narrow=None):
     """Write figures/NAME.svg and figures/narrow/NAME.svg under `files.home()`; returns it for the notebook to show.
 
     `caption` is Markdown and says what the figure does not; `alt` says in words what is to be seen, by default title
-    and caption. Raises ValueError, one line, where the folder cannot be written.
+    and caption. `narrow` is the figure for a phone, by default the same with its panels stacked.
+    Raises ValueError, one line, where the folder cannot be written.
     """
     alt = alt or f"{' '.join(fig.get_suptitle().split())}. {caption}".strip()
     wide = svg_bytes(fig, alt)
     write(f"{name}.svg", wide)
-    stack(fig)
-    write(f"narrow/{name}.svg", svg_bytes(fig, alt))
+    if narrow is None:
+        stack(fig)
+    write(f"narrow/{name}.svg", svg_bytes(narrow or fig, alt))
     return Picture(wide.decode(), name, caption, alt)
 
 

@@ -54,9 +54,14 @@ def looks_table(entries, first):
 def look(seeds):
     """What seeds say, "k of n: verdict", with a ? for those of the n that are undecided."""
     found = dict(enumerate(seeds))
+    return f"{share(found)}: {claims.judge(found)}"
+
+
+def share(found):
+    """In how many seeds a statement is true, "k of n", with a ? for those of the n that are undecided."""
     yes, _, undecided = claims.counts(found)
     doubt = f" ({undecided}\N{NO-BREAK SPACE}?)" if undecided else ""
-    return f"{yes} of {len(found)}{doubt}: {claims.judge(found)}"
+    return f"{yes} of {len(found)}{doubt}"
 
 
 def by_usual(entries):
@@ -77,24 +82,41 @@ def by_fate(entries):
     return fates
 
 
-def verdict_figure(entries, title):
+def verdict_figure(entries, title, narrow=False):
     """The verdict on each claim (a row) by each measure (a column), that of the report framed; a panel for each ruler.
 
-    entries: those of `by_usual`. Rows are put together by their fate.
+    entries: those of `by_usual`. Rows are put together by their fate. `narrow`: for a phone, panels below one another,
+    each with only the rows that have a cell in it.
     """
-    rows = []  # (label, entry or None for the name of a fate)
-    for fate, listed in by_fate(entries).items():
-        if listed:
-            rows.append((f"{fate}:", None))
-            rows += [(f"{claim}: {IN_SHORT.get(claim, '')}", entries[claim]) for claim in listed]
     widths = [sum(map(len, heads.values())) + 0.4 * len(heads) for heads in RULERS]
-    fig, axes = plots.figure(title, columns=len(RULERS), height=1.3 + 0.25 * len(rows),
-                             gridspec_kw={"width_ratios": widths})
-    for ax, heads, width in zip(axes, RULERS, widths, strict=True):
-        cells(ax, heads, rows, width)
-    for ax in axes[1:]:
-        ax.tick_params(labelleft=False)  # a phone has them again
+    every = [measure for heads in RULERS for listed in heads.values() for measure in listed]
+    if not narrow:
+        rows = by_rows(entries, every)
+        fig, axes = plots.figure(title, columns=len(RULERS), height=1.3 + 0.25 * len(rows),
+                                 gridspec_kw={"width_ratios": widths})
+        for ax, heads, width in zip(axes, RULERS, widths, strict=True):
+            cells(ax, heads, rows, width)
+        for ax in axes[1:]:
+            ax.tick_params(labelleft=False)
+        return fig
+    blocks = [by_rows(entries, [measure for listed in heads.values() for measure in listed]) for heads in RULERS]
+    counts = [max(1, len(rows)) for rows in blocks]
+    fig, axes = plots.figure(title, rows=len(RULERS), height=0.5 + 0.6 * len(RULERS) + 0.25 * sum(counts),
+                             width=plots.NARROW, gridspec_kw={"height_ratios": counts})
+    for ax, heads, rows in zip(axes, RULERS, blocks, strict=True):
+        cells(ax, heads, rows, max(widths))  # cells of one size
     return fig
+
+
+def by_rows(entries, asked):
+    """[(label, entry, or None for the name of a fate)] of the claims that some of these measures ask, by their fate."""
+    names, rows = {str(measure) for measure in asked}, []
+    for fate, listed in by_fate(entries).items():
+        found = [claim for claim in listed if names & entries[claim]["measures"].keys()]
+        if found:
+            rows.append((f"{fate}:", None))
+            rows += [(f"{claim}: {IN_SHORT.get(claim, '')}", entries[claim]) for claim in found]
+    return rows
 
 
 def cells(ax, heads, rows, width):
@@ -140,7 +162,7 @@ def forest_figure(compared, title):
     sign of the verdict.
     """
     rows = sum(len(pairs) + 1 for pairs in compared.values())
-    fig, ax = plots.figure(title, height=1.4 + 0.37 * rows)
+    fig, ax = plots.figure(title, height=1.4 + 0.34 * rows)
     ratios = [ratio for pairs in compared.values() for *_, says in pairs for _, ratio in says.values()]
     known = [x for ratio in ratios for x in ratio if 0 < x < math.inf] + [1.0]
     plots.axis(ax, "", "batches of the first / batches of the second", log="x",
@@ -190,7 +212,7 @@ def bar(ax, y, measure, found, ratio):
     if 0 < middle < math.inf:
         ax.plot([middle], [y + shift], mark, color=paint, markersize=5)
     sign, _ = SIGNS[claims.judge(found)]
-    ax.annotate(f"{claims.counts(found)[0]} of {len(found)}: {sign}", (1, y + 1.35 * shift), (8, 0), fontsize=9.5,
+    ax.annotate(f"{share(found)}: {sign}", (1, y + 1.35 * shift), (8, 0), fontsize=9.5,
                 xycoords=("axes fraction", "data"), textcoords="offset points", va="center", color=paint,
                 annotation_clip=False)
 
