@@ -57,8 +57,9 @@ def baseline(said, seeds, claim_seeds, digit_len, layers, batches, random_sums):
     times, live = {seed: sums(record) for seed, record in runs.items()}, group([0], layers=layers)[0]
     said.titled("01_live", f"Seed 0 takes {number(sums(live), batches)} batches to 99% of sums right")
     asked = [sums(record) for record in group(claim_seeds, digit_len=digit_len, layers=layers).values()]
-    said.titled("01_baseline", f"{sum(200 < batch < NEVER for batch in asked)} of {len(asked)} seeds have 99% of sums "
-                               "right only after batch 200")
+    there = [batch for batch in asked if batch < NEVER]
+    said.titled("01_baseline", f"{len(there)} of {len(asked)} seeds come to 99% of sums right, at batches "
+                               f"{min(there)} to {max(there)}")
     window = [100 <= batch <= 200 for batch in asked]
     said.judges("C1a", (sum(window), len(window) - sum(window), 0))
     little = "The claim misses by little: the" if 200 < median(asked) < 210 else "The"
@@ -146,8 +147,11 @@ def baseline_headings(said, times):
     shown = [cell.source for cell in said.cells if "shown" in cell.metadata.get("tags", [])]
     program = [source for source in shown if source.startswith(("def draw", "class Net", "def score", "def train"))]
     low, high = ends((13, 27, 0))
-    return {"## Every seed learns it, but most only after batch 200":
-                (len(times), len(takes)) == (20, 40) and max(takes) <= 250 and sum(batch > 200 for batch in takes) > 20,
+    middle = sum(100 <= batch - 4.5 <= 200 for batch in takes)
+    return {"## Every seed learns it, around batch 200":
+                (len(times), len(takes)) == (20, 40) and 150 < min(takes) < max(takes) < 250,
+            "Dated by the middle of those ten, 19 of 40 seeds are in time: mixed":
+                middle == 19 and len(takes) == 40 and word(middle, 40 - middle, 0) == "mixed",
             "with 90% the first claim would hold": all(
                 100 <= sums(record, least=1800) <= 200 for record in asked.values()),
             "13 of 40 say yes, the interval is 19% to 49%, so it mostly fails": word(13, 27, 0) == "mostly fails"

@@ -241,7 +241,7 @@ def exchange_figure(layers=3):
     for name, (low, paint, beside_it) in rows.items():
         plots.note(ax, name, 0.45, low + (2.1 if low else -0.95), ha="right", colour=paint)
         for step, pair in enumerate(pairs):
-            first = "4 + 5" if name == "twin without" else pairs[0]
+            first = "4 + 3" if name == "twin without" else pairs[0]
             plots.note(ax, pair if step else first, -step, low + beside_it, ha="center")
             changed = name == "twin without" and step > 2
             for layer in range(layers if pair != "…" else 0):

@@ -13,7 +13,7 @@ from IPython.display import Markdown, display
 from addlab.study import claims, measures, plots, views
 
 EVERY = 0.3  # seconds between two frames
-CAPTION = "Each point is a mean over ten batches: 2000 sums that the network had never seen."
+CAPTION = "Each point is a mean over the last ten batches: 2000 sums that the network had never seen."
 
 
 class Curves:

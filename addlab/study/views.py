@@ -13,7 +13,8 @@ from addlab.study import measures, plots
 from addlab.study.experiments import configs, of_any_device, recorded
 from addrnn import Config
 
-HOW_TO_READ = "Thin: one seed. Thick: the median of all. Each point is a mean over ten batches, 2000 fresh sums."
+HOW_TO_READ = ("Thin: one seed. Thick: the median of all. Each point is a mean over the last ten batches, 2000 fresh "
+               "sums.")
 
 
 def groups_of(kind, values, seeds, train=False, needed=True, **settings):
