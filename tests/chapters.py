@@ -392,7 +392,7 @@ def layer_headings(said, groups, long):
         "At 0.01, where all depths are [faster](05_learning_rate.ipynb)": all(compared(together(
             {lr: group(range(10), digit_len=100, layers=k, lr=lr) for lr in (1e-2, 1e-3)}, of), (1e-2, 1e-3))
             == (10, 0, 0) for of in (sums, loss) for k in (1, 2, 3, 4)),
-        "whole sums of two layers come before those of three in all ten seeds (last two panels of the figure); by loss "
+        "whole sums of two layers come before those of three in all ten seeds (last two panels); by loss "
         "the two are level. Four layers are later than three in all ten, by both measures": fast_turns(),
         "One layer is never ahead of three": all(compared(times, (1, 3))[0] == 0 for times in (high, low)),
         "That is barely so": word(*by_sums) == "mostly holds" and 0.5 < ends(by_sums)[0] < 0.52,
