@@ -704,8 +704,9 @@ def rate_headings(said, runs, saves, high):
     stepped = addrnn.train(addrnn.Config(lr=0.1, batches=1)).model.rnn.parameters()
     moved = np.abs(np.concatenate([p.detach().flatten() for p in stepped]) - weights)
     return {
-        "We train ten seeds at each rate, and twenty at 0.001": {lr: len(found) for lr, found in runs.items()} == {
-            1e-5: 10, 1e-4: 10, 1e-3: 20, 1e-2: 10, 1e-1: 10},
+        "We train ten seeds at each rate, and twenty at 0.001, on numbers of 100 digits": {
+            lr: len(found) for lr, found in runs.items()} == {1e-5: 10, 1e-4: 10, 1e-3: 20, 1e-2: 10, 1e-1: 10}
+            and all(record["config"]["digit_len"] == 100 for found in runs.values() for record in found.values()),
         "## At 100 digits 0.01 is the fastest of the five, and 0.1 fails":
             first(high) == "0.01" and max(map(sums, runs[1e-2].values())) < min(map(sums, runs[1e-3].values())) / 2
             and min(map(sums, runs[1e-1].values())) == NEVER,
@@ -716,7 +717,7 @@ def rate_headings(said, runs, saves, high):
             and {len(r["loss"]) for r in runs[1e-4].values()} == {2000},
         "Whether 0.00001 is only slow, too, no run is long enough to tell": NEVER == min(
             map(sums, runs[1e-5].values())),
-        "## At 0.1 none of twenty RNNs converges; at 100 digits nine of ten seeds stay near guessing":
+        "## At 0.1 none of twenty RNNs converges; at 100 digits nine of ten seeds end near guessing":
             sum(abs(end - math.log(10)) < 0.06 for end in last) == 9 == len(last) - 1
             and min(sums(r, 1000) for r in runs[1e-1].values()) == NEVER
             and min(sums(r) for r in group(range(20), digit_len=10, lr=0.1).values()) == NEVER
@@ -727,12 +728,12 @@ def rate_headings(said, runs, saves, high):
         "Here, for once, the LSTM is the sturdy one": (sum(lstm), len(lstm), sum(gru), len(gru)) == (3, 5, 0, 5)
             and min(sums(record, 1000) for n in (10, 100) for record in group(
                 range(20), digit_len=n, lr=0.1).values()) == NEVER,
-        "The recurrent weights of a new network lie within $\\pm 1/\\sqrt{64}$, or ±0.125":
+        "The weights of a new network's recurrent layers ($W$, $U$ and $c$) lie within $\\pm 1/\\sqrt{64}$, or ±0.125":
             1 / math.sqrt(64) == 0.125 and 0.124 < np.abs(weights).max() <= 0.125,
         "Adam's first step moves every weight by about the rate": (np.abs(moved - 0.1) < 0.005).mean() > 0.99,
         "So one step at 0.1 is nearly as large as the largest of them":
             0.75 < np.median(moved) / np.abs(weights).max() < 1,
-        "scaling its recurrent weights down to the size of a new one's": all(scaled_in_05(said, s) for s in range(3)),
+        "scaling these weights down to the size of a new one's": all(scaled_in_05(said, s) for s in range(3)),
         "## Five steps at 0.1 set a network back, in part by making its weights large":
             new[1] == [sums(record) for record in group(range(3)).values()] and 0.2 < min(gets) < max(gets) < 0.5
             and min(after / start for after, start in zip(five[1], new[1], strict=True)) > 5,

@@ -179,7 +179,8 @@ def still_right(found, columns):
 
 def batches_figure():
     """Columns that half of the chains survive, by batches, of one to three layers."""
-    fig, ax = plots.figure("Deeper networks lose a carry within a hundred nines; one layer often keeps it", height=3.0)
+    fig, ax = plots.figure("Deeper networks fail within a hundred nines; one layer often gets them all right",
+                           height=3.0)
     plots.axis(ax, "nines until half of the chains are wrong", "batches", log="xy",
                xlim=(0.9 * LOOKS[0], 1.1 * LOOKS[-1]), ylim=(4, 3 * COLUMNS))
     ax.set_xticks(LOOKS, [f"{x:g}" for x in LOOKS])
