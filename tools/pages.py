@@ -154,9 +154,12 @@ def pdf(text, folder, title, alone="", ignore_system_fonts=False):
         return typst.compile(typed, root="/", format="pdf", pdf_standards="ua-1",
                              sys_inputs={"scales": " ".join(map(str, scales))}, ignore_system_fonts=ignore_system_fonts)
 
-    lengths = {scale: lengths_of_chapters(scaled(scale)) for scale in SCALES}
-    common = max((scale for scale in SCALES if sum(lengths[scale]) <= PAGES), default=SCALES[0])
-    data = scaled(*(max(scale for scale in SCALES if lengths[scale][chapter] <= length)
+    lengths = {}
+    for common in reversed(SCALES):  # none below the first that fits is asked for
+        lengths[common] = lengths_of_chapters(scaled(common))
+        if sum(lengths[common]) <= PAGES:
+            break
+    data = scaled(*(max(scale for scale in lengths if lengths[scale][chapter] <= length)
                     for chapter, length in enumerate(lengths[common])))
     small = io.BytesIO()
     pikepdf.settings.set_flate_compression_level(9)

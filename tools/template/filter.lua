@@ -104,8 +104,8 @@ local function measured(tab)
   return columns
 end
 
--- A table that is wider than the page scrolls in a box of its own; on a phone one with two columns of sentences does, too. In the PDF its
--- columns get room by the root of what they hold: a sentence may be broken, a number should not be.
+-- A table that is wider than the page scrolls in a box of its own; on a phone one with two columns of sentences does,
+-- too. In the PDF its columns get room by the root of what they hold: a sentence may be broken, a number should not be.
 function Table(tab)
   local columns, width, total, long = measured(tab), 0, 0, 0
   for _, column in ipairs(columns) do
